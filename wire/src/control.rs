@@ -1,0 +1,163 @@
+//! The messages between sentinel and worker. The sentinel treats every one from the worker as hostile.
+//!
+//! Encoding: postcard, one message a datagram ([`crate::channel`]), at most [`crate::channel::MAX_FRAME`] bytes.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Longest bearer token that is looked at, in bytes.
+pub const MAX_TOKEN: usize = 4096;
+/// Longest purpose, in bytes.
+pub const MAX_PURPOSE: usize = 64;
+
+/// Matches an answer to its question. Chosen by the worker; the sentinel only repeats it.
+pub type RequestId = u64;
+
+/// From the sentinel to the worker.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum ToWorker {
+    /// First message. Carries two sealed memory files: the weights, then the manifest's bytes.
+    Start {
+        /// `guardrails.toml` of the measured policy pack.
+        guardrails: String,
+        /// `peers.json` of the measured policy pack: reference values for clients that are enclaves.
+        peers: String,
+    },
+    /// An accepted connection; its socket travels with the message.
+    Connection,
+    /// The right to generate, for so long from now. Without a fresh one the worker must stop.
+    Lease {
+        /// Milliseconds.
+        valid_for_ms: u32,
+    },
+    /// The answer to [`ToSentinel::Evidence`]: an attestation document, or `None` if the NSM gave none.
+    Evidence(RequestId, Option<Vec<u8>>),
+    /// The answer to [`ToSentinel::Ask`].
+    Decision(RequestId, Decision),
+    /// The answer to [`ToSentinel::Seal`]: a signed receipt, or `None` if the grant was not good for one.
+    Receipt(RequestId, Option<Vec<u8>>),
+}
+
+/// From the worker to the sentinel.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum ToSentinel {
+    /// The model is loaded. Sent once, first.
+    Ready {
+        /// The SubjectPublicKeyInfo (DER) of the worker's TLS key.
+        spki: Vec<u8>,
+    },
+    /// Asks for evidence for one TLS connection.
+    Evidence {
+        /// Repeated in the answer.
+        id: RequestId,
+        /// The client's nonce.
+        nonce: [u8; 32],
+        /// TLS exporter of the connection; 48 bytes.
+        exporter: Vec<u8>,
+    },
+    /// Asks whether something may be done.
+    Ask {
+        /// Repeated in the answer.
+        id: RequestId,
+        /// The client's bearer token, unread.
+        token: Token,
+        /// True if the client proved that it is an enclave named in `peers.json`.
+        attested: bool,
+        /// What is asked for.
+        action: Action,
+    },
+    /// Asks for a receipt; uses the grant up.
+    Seal {
+        /// Repeated in the answer.
+        id: RequestId,
+        /// The grant under which the answer was made.
+        grant: GrantId,
+        /// What the worker saw.
+        account: Account,
+    },
+}
+
+/// A bearer token. `Debug` prints its length.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token(pub Vec<u8>);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token({} bytes)", self.0.len())
+    }
+}
+
+/// Names one grant. Random, so that it cannot be guessed; good once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct GrantId(pub [u8; 16]);
+
+/// What the worker may ask for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Action {
+    /// To learn which models there are.
+    ListModels,
+    /// To generate text.
+    Generate {
+        /// The model's name.
+        model: String,
+        /// The declared purpose.
+        purpose: String,
+        /// Most tokens to generate.
+        max_tokens: u32,
+        /// Size of the prompt, in bytes.
+        prompt_bytes: u32,
+    },
+}
+
+/// What the sentinel decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Decision {
+    /// It may be done, once.
+    Granted {
+        /// To be named when the receipt is asked for.
+        grant: GrantId,
+        /// Most tokens that may be generated under it.
+        max_tokens: u32,
+        /// How long it is good, in milliseconds.
+        valid_for_ms: u32,
+    },
+    /// It may not.
+    Denied(Denial),
+}
+
+/// Why not: a code for the client. The reason in full stays in the sentinel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Denial {
+    /// No token.
+    TokenAbsent,
+    /// Not a token of a known issuer for this audience.
+    TokenInvalid,
+    /// The token's time is over, or has not come.
+    TokenExpired,
+    /// The policy does not permit it, or could not be evaluated.
+    Forbidden,
+    /// No such model.
+    UnknownModel,
+    /// Too many grants are open.
+    Busy,
+}
+
+/// What the worker states about one answer. The sentinel adds the rest of the receipt itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Salted commitment to the request's bytes.
+    pub request: [u8; 32],
+    /// Salted hash chain over the response's chunks.
+    pub response: [u8; 32],
+    /// Chunks in the chain.
+    pub chunks: u64,
+    /// Bytes in the chain.
+    pub response_bytes: u64,
+    /// Stage and word of each verdict; at most [`MAX_VERDICTS`].
+    pub verdicts: Vec<(String, String)>,
+    /// False if the answer was cut short.
+    pub complete: bool,
+}
+
+/// Most verdicts in an [`Account`].
+pub const MAX_VERDICTS: usize = 8;

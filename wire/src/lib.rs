@@ -1,0 +1,17 @@
+//! What crosses a wall, and nothing else: ports, frames, size limits, messages.
+//!
+//! | wall | module |
+//! |---|---|
+//! | host and enclave | [`ports`], [`hybrid`], [`blob`], [`manifest`] |
+//! | sentinel and worker | [`control`], [`channel`] |
+//!
+//! Promises
+//! - Every length is checked against its limit before memory is taken for it.
+//! - No type here decides anything: who believes what it reads says so in a room of its own.
+
+pub mod blob;
+pub mod channel;
+pub mod control;
+pub mod hybrid;
+pub mod manifest;
+pub mod ports;

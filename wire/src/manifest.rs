@@ -1,0 +1,196 @@
+//! The release manifest: digests of everything that the enclave loads. PCR16 holds its digest.
+//!
+//! The manifest's *bytes* are measured, so they travel and are kept as they are; this module reads them.
+//! The tokenizer and the chat template are part of the weights file (GGUF), and so of its digest.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use thiserror::Error;
+
+/// The manifest's version that this code writes and reads.
+pub const VERSION: u32 = 1;
+/// Largest manifest, in bytes. A weights file of 8 GiB has 8192 chunk digests, about 550 KiB of JSON.
+pub const MAX_MANIFEST: usize = 1 << 20;
+/// Bytes of the weights that one digest covers.
+pub const CHUNK_SIZE: u32 = 1 << 20;
+/// Largest file of the policy pack, in bytes.
+pub const MAX_POLICY_FILE: u64 = 1 << 20;
+/// Largest weights file, in bytes.
+pub const MAX_WEIGHTS: u64 = 8 << 30;
+
+/// The files of a policy pack, all required. Nothing else belongs to one.
+pub const POLICY_FILES: [&str; 5] =
+    ["adyton.cedarschema", "policies.cedar", "guardrails.toml", "issuers.json", "peers.json"];
+
+/// What a release consists of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The name under which the API offers the model.
+    pub model: String,
+    /// The GGUF file.
+    pub weights: Weights,
+    /// The policy pack: file name to file, the names of [`POLICY_FILES`].
+    pub policy: BTreeMap<String, File>,
+}
+
+/// A file that is checked as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// SHA-256.
+    #[serde(with = "hex::serde")]
+    pub sha256: [u8; 32],
+    /// Bytes.
+    pub size: u64,
+}
+
+/// The weights, checked chunk by chunk as they arrive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Weights {
+    /// SHA-256 of the whole file.
+    #[serde(with = "hex::serde")]
+    pub sha256: [u8; 32],
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256 of each run of [`CHUNK_SIZE`] bytes; the last may be shorter.
+    pub chunks: Vec<Digest>,
+}
+
+/// A SHA-256 in a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Digest(#[serde(with = "hex::serde")] pub [u8; 32]);
+
+/// Why a manifest was refused.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum ManifestError {
+    /// Over [`MAX_MANIFEST`].
+    #[error("the manifest has {0} bytes, the limit is {MAX_MANIFEST}")]
+    TooLarge(usize),
+    /// Not the JSON of [`Manifest`].
+    #[error("the manifest is malformed: {0}")]
+    Syntax(String),
+    /// Another version.
+    #[error("the manifest has version {0}, this enclave reads {VERSION}")]
+    Version(u32),
+    /// The model's name would not be safe to print.
+    #[error("the model's name must be 1 to 64 letters, digits, dots, dashes or underscores")]
+    Name,
+    /// Size and chunk count do not belong together.
+    #[error("weights of {size} bytes need {needed} chunk digests, the manifest has {listed}")]
+    Chunks {
+        /// The size it states.
+        size: u64,
+        /// Chunks of that size.
+        needed: u64,
+        /// Digests it lists.
+        listed: usize,
+    },
+    /// The weights are empty or over [`MAX_WEIGHTS`].
+    #[error("weights of {0} bytes, between 1 and {MAX_WEIGHTS} are possible")]
+    WeightsSize(u64),
+    /// A policy file is missing, unknown or too large.
+    #[error(
+        "the policy pack must have exactly the files {POLICY_FILES:?}, each at most {MAX_POLICY_FILE} bytes"
+    )]
+    Policy,
+}
+
+impl Manifest {
+    /// Reads and checks a manifest.
+    ///
+    /// # Errors
+    /// [`ManifestError`], one variant per rule.
+    pub fn parse(bytes: &[u8]) -> Result<Manifest, ManifestError> {
+        if bytes.len() > MAX_MANIFEST {
+            return Err(ManifestError::TooLarge(bytes.len()));
+        }
+        let manifest: Manifest =
+            serde_json::from_slice(bytes).map_err(|e| ManifestError::Syntax(e.to_string()))?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    fn check(&self) -> Result<(), ManifestError> {
+        if self.version != VERSION {
+            return Err(ManifestError::Version(self.version));
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        if !(1..=64).contains(&self.model.len()) || !self.model.chars().all(plain) {
+            return Err(ManifestError::Name);
+        }
+        let Weights { size, ref chunks, .. } = self.weights;
+        if size == 0 || size > MAX_WEIGHTS {
+            return Err(ManifestError::WeightsSize(size));
+        }
+        let needed = size.div_ceil(u64::from(CHUNK_SIZE));
+        if u64::try_from(chunks.len()) != Ok(needed) {
+            return Err(ManifestError::Chunks { size, needed, listed: chunks.len() });
+        }
+        let known = self.policy.len() == POLICY_FILES.len()
+            && POLICY_FILES
+                .iter()
+                .all(|name| self.policy.get(*name).is_some_and(|f| f.size <= MAX_POLICY_FILE));
+        if known { Ok(()) } else { Err(ManifestError::Policy) }
+    }
+}
+
+impl Weights {
+    /// Offset, length and digest of each chunk, in order.
+    pub fn ranges(&self) -> impl Iterator<Item = (u64, u32, [u8; 32])> + '_ {
+        let mut offset = 0u64;
+        self.chunks.iter().map(move |digest| {
+            let at = offset;
+            let length = self.size.saturating_sub(at).min(u64::from(CHUNK_SIZE)) as u32;
+            offset = at.saturating_add(u64::from(length));
+            (at, length, digest.0)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        let file = File { sha256: [1; 32], size: 10 };
+        Manifest {
+            version: VERSION,
+            model: "smollm2-135m".into(),
+            weights: Weights {
+                sha256: [2; 32],
+                size: u64::from(CHUNK_SIZE) + 5,
+                chunks: vec![Digest([3; 32]), Digest([4; 32])],
+            },
+            policy: POLICY_FILES.iter().map(|n| ((*n).to_owned(), file.clone())).collect(),
+        }
+    }
+
+    fn parse(change: impl FnOnce(&mut Manifest)) -> Result<Manifest, ManifestError> {
+        let mut m = manifest();
+        change(&mut m);
+        Manifest::parse(&serde_json::to_vec(&m).unwrap())
+    }
+
+    #[test]
+    fn each_rule_has_its_error() {
+        assert_eq!(parse(|_| ()), Ok(manifest()));
+        assert_eq!(parse(|m| m.version = 2), Err(ManifestError::Version(2)));
+        assert_eq!(parse(|m| m.model = "a\nb".into()), Err(ManifestError::Name));
+        assert!(matches!(parse(|m| m.weights.size = 1), Err(ManifestError::Chunks { needed: 1, .. })));
+        assert_eq!(parse(|m| m.weights.size = 0), Err(ManifestError::WeightsSize(0)));
+        assert_eq!(parse(|m| drop(m.policy.pop_first())), Err(ManifestError::Policy));
+        assert!(matches!(Manifest::parse(b"{}"), Err(ManifestError::Syntax(_))));
+        assert!(matches!(Manifest::parse(&vec![b' '; MAX_MANIFEST + 1]), Err(ManifestError::TooLarge(_))));
+    }
+
+    #[test]
+    fn ranges_cover_the_file() {
+        let ranges: Vec<_> = manifest().weights.ranges().collect();
+        assert_eq!(ranges, [(0, CHUNK_SIZE, [3; 32]), (u64::from(CHUNK_SIZE), 5, [4; 32])]);
+    }
+}

@@ -1,0 +1,10 @@
+//! Addresses on the vsock bus.
+
+/// CID of the parent instance, as an enclave sees it (AWS Nitro Enclaves user guide, "vsock").
+pub const HOST_CID: u32 = 3;
+
+/// The enclave listens here for clients' TLS connections.
+pub const SESSION_PORT: u32 = 5000;
+
+/// The host listens here and serves the release's blobs.
+pub const BLOB_PORT: u32 = 5001;
