@@ -1,0 +1,28 @@
+//! Text in, verdict out: the only maker of [`Screened`] and [`Released`].
+//!
+//! Promises
+//! - A [`Screened<Prompt>`] exists only if every message of it passed every input detector of the [`Guardrail`].
+//! - A [`Released`] chunk exists only if the output detectors saw it, with what came before it, and let it go.
+//! - `Debug` of any text type prints a length, never the text; the text is wiped when dropped.
+//!
+//! Does not: judge meaning (topics, toxicity, personal data); it stops text that is not what it seems.
+//!
+//! Trusts: its [`Settings`], which are part of the measured policy pack. No input is trusted.
+//!
+//! Skipping the screen does not compile, because the fields are private:
+//!
+//! ```compile_fail,E0423
+//! let forged = adyton_guardrail::Screened("prompt");
+//! ```
+
+mod detect;
+mod output;
+mod settings;
+mod text;
+mod verdict;
+
+pub use detect::Guardrail;
+pub use output::{Output, OutputScreen, Released};
+pub use settings::{Action, Settings, SettingsError};
+pub use text::{Message, Prompt, Role, Screened, Text};
+pub use verdict::{Finding, Refused, Stage, Verdict};
