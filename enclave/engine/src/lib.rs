@@ -1,0 +1,42 @@
+//! candle inference: knows tokens, neither users nor networks.
+//!
+//! Promises
+//! - [`Generation::start`] takes a [`Screened<Prompt>`](adyton_guardrail::Screened) and nothing else; no public
+//!   function lets tokens into the model.
+//! - What a person writes never becomes a control token of the chat template (`template`, `tokenizer`).
+//! - A hostile model file is a [`LoadError`] (`header`, `config`, `weights`).
+//! - Keys and values live outside the model, one cache for each sequence, and are wiped at its end (`cache`).
+//!
+//! Does not: open files or sockets, read a clock, or make randomness; all three come in as parameters. Does not hide
+//! the time a step takes, which depends on the number of tokens.
+//!
+//! Trusts: [`Screened`](adyton_guardrail::Screened) to mean what its crate says. A model file is checked for form;
+//! that it is the measured one is checked before.
+//!
+//! The way of an answer: `model` -> `template` -> `tokenizer` -> `generation` -> `forward` -> `sampler` -> `answer`.
+
+mod answer;
+mod blocks;
+mod cache;
+mod config;
+mod error;
+mod forward;
+mod generation;
+mod header;
+mod model;
+mod sampler;
+mod sampling;
+mod template;
+mod tokenizer;
+mod vocabulary;
+mod weights;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::{EngineError, LoadError, StartError, TemplateError};
+pub use generation::{FinishReason, Generation, Step, Usage};
+pub use header::Limits;
+pub use model::Model;
+pub use sampling::{MAX_STOP_BYTES, MAX_STOPS, Sampling, SamplingError};
+pub use tokenizer::Tokenizer;

@@ -1,0 +1,87 @@
+//! Loads a model file: header within bounds, then tokenizer, chat template and weights.
+//!
+//! Promises: a [`Model`] runs: its shapes fit together, its chat template renders a plain conversation, its tokens and
+//! positions are bounded. Whatever is not such a file is a [`LoadError`], never a panic and never a large allocation.
+//!
+//! Does not: check where the file comes from; digests are checked before this crate sees it. Does not map files.
+//!
+//! Trusts: nothing in the file.
+
+use crate::config::{Config, Metadata};
+use crate::error::{LoadError, StartError, brief};
+use crate::forward::Transformer;
+use crate::header::{self, Limits};
+use crate::template::ChatTemplate;
+use crate::tokenizer::Tokenizer;
+use crate::weights::Weights;
+use adyton_guardrail::{Message, Prompt, Role, Text};
+use candle_core::quantized::gguf_file::Content;
+use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
+use zeroize::Zeroizing;
+
+/// A loaded model: weights, tokenizer, chat template. Immutable; sequences share it.
+pub struct Model {
+    pub(crate) transformer: Transformer,
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    name: String,
+}
+
+impl Model {
+    /// Loads a GGUF file of `size` bytes from the beginning of `reader`.
+    ///
+    /// # Errors
+    /// [`LoadError`] says what is wrong with the file.
+    pub fn load<R: Read + Seek>(reader: R, size: u64, limits: Limits) -> Result<Model, LoadError> {
+        let mut reader = BufReader::with_capacity(1 << 16, reader);
+        reader.seek(SeekFrom::Start(0))?;
+        let header = header::read(&mut reader, size, &limits)?;
+        let content = Content::read(&mut Cursor::new(&header.bytes))?;
+        let meta = Metadata(&content.metadata);
+        let config = Config::read(&meta, limits.max_context)?;
+        let tokenizer = Tokenizer::read(&meta)?;
+        let template =
+            ChatTemplate::parse(meta.text("tokenizer.chat_template")?).map_err(LoadError::Template)?;
+        template.render(&greeting(), &tokenizer).map_err(LoadError::Template)?;
+        let name = meta.text("general.name").map(brief).unwrap_or_default();
+        let weights = Weights::read(&mut reader, &content, &header.tensors, &config)?;
+        Ok(Model { transformer: Transformer::new(config, weights), tokenizer, template, name })
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The texts of the tokenizer's control tokens, for the guardrail.
+    pub fn control_tokens(&self) -> impl Iterator<Item = String> {
+        self.tokenizer.control_tokens().map(str::to_owned)
+    }
+
+    /// Tokens of prompt and answer together that a sequence may have.
+    pub fn context_length(&self) -> usize {
+        self.transformer.config.context
+    }
+
+    /// The name that the file gives the model, escaped; empty if none.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The token ids of a conversation, the assistant's turn opened.
+    pub(crate) fn encode(&self, prompt: &Prompt) -> Result<Zeroizing<Vec<u32>>, StartError> {
+        let runs = self.template.render(prompt, &self.tokenizer).map_err(StartError::Template)?;
+        self.tokenizer.encode_runs(&runs).ok_or(StartError::Tokenizer)
+    }
+}
+
+/// The plainest conversation; a template that refuses it is of no use.
+fn greeting() -> Prompt {
+    Prompt { messages: vec![Message { role: Role::User, content: Text::from("hello") }] }
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Model({})", self.name)
+    }
+}

@@ -1,0 +1,67 @@
+//! Tests that need the inside of the crate, and what they share.
+
+mod answer;
+mod chat;
+mod generation;
+mod golden;
+mod hostile;
+mod quality;
+mod sampling;
+mod speed;
+mod tiny;
+
+use crate::{Limits, Model};
+use adyton_guardrail::{Action, Guardrail, Message, Prompt, Role, Screened, Settings, Text};
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+/// The model that tests of real weights use: `ADYTON_TEST_MODEL`, or the one in the workspace's cache.
+fn model_path() -> Option<PathBuf> {
+    let path = std::env::var_os("ADYTON_TEST_MODEL").map_or_else(
+        || {
+            let file = "../../.cache/models/SmolLM2-135M-Instruct.Q4_1.gguf";
+            PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file)
+        },
+        PathBuf::from,
+    );
+    path.exists().then_some(path)
+}
+
+/// SmolLM2, loaded once; `None`, and a line that says so, where it is absent.
+fn smollm() -> Option<Arc<Model>> {
+    static MODEL: OnceLock<Option<Arc<Model>>> = OnceLock::new();
+    let load = || {
+        let file = File::open(model_path()?).unwrap();
+        let size = file.metadata().unwrap().len();
+        Some(Arc::new(Model::load(file, size, Limits::default()).unwrap()))
+    };
+    if cfg!(debug_assertions) {
+        println!("SKIPPED: built without optimisation, run the tests of real weights with --release");
+        return None;
+    }
+    let model = MODEL.get_or_init(load).clone();
+    if model.is_none() {
+        println!("SKIPPED: model absent, set ADYTON_TEST_MODEL to SmolLM2-135M-Instruct.Q4_1.gguf");
+    }
+    model
+}
+
+/// A prompt of alternating user and assistant turns.
+fn prompt(turns: &[&str]) -> Prompt {
+    let roles = [Role::User, Role::Assistant].into_iter().cycle();
+    let messages = roles.zip(turns).map(|(role, text)| Message { role, content: Text::from(*text) });
+    Prompt { messages: messages.collect() }
+}
+
+/// The prompt through a guardrail that knows no control tokens, so that the engine's own defence is what is tested.
+fn screened(turns: &[&str]) -> Screened<Prompt> {
+    let settings = Settings {
+        max_prompt_bytes: 1 << 20,
+        max_messages: 1000,
+        hidden_characters: Action::Redact,
+        control_tokens: Action::Redact,
+        access_keys: Action::Redact,
+    };
+    Guardrail::new(settings, []).screen(prompt(turns)).unwrap().0
+}
