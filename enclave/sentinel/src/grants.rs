@@ -1,0 +1,93 @@
+//! Open grants: single-use, expiring, bounded in number.
+
+use crate::decision::Permit;
+use adyton_wire::control::GrantId;
+use ring::rand::{SecureRandom, SystemRandom};
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// How long a grant is good. A generation must be over and its receipt asked for by then.
+pub const LIFETIME: Duration = Duration::from_secs(600);
+/// Most open grants: bounds the sentinel's memory against a worker that asks and never seals.
+const MAX_OPEN: usize = 1024;
+
+/// What a grant was given for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// The principal's pseudonym, for the receipt.
+    pub pseudonym: [u8; 32],
+    /// False for a grant under which nothing is generated, so that no receipt can be had for it.
+    pub generates: bool,
+}
+
+/// The table of open grants.
+#[derive(Debug, Default)]
+pub struct Grants {
+    open: HashMap<GrantId, (Granted, Instant)>,
+}
+
+impl Grants {
+    /// Opens a grant. Takes the [`Permit`] by value: one permit, one grant.
+    /// `None` if too many are open or there is no randomness.
+    pub fn open(&mut self, _permit: Permit, granted: Granted, now: Instant) -> Option<GrantId> {
+        self.open.retain(|_, (_, until)| *until > now);
+        if self.open.len() >= MAX_OPEN {
+            return None;
+        }
+        let mut id = [0; 16];
+        SystemRandom::new().fill(&mut id).ok()?;
+        let id = GrantId(id);
+        self.open.insert(id, (granted, now + LIFETIME));
+        Some(id)
+    }
+
+    /// Uses a grant up. `None` if it was never given, was used before, or is over.
+    pub fn consume(&mut self, id: GrantId, now: Instant) -> Option<Granted> {
+        let (granted, until) = self.open.remove(&id)?;
+        (until > now).then_some(granted)
+    }
+
+    /// Forgets every grant: the worker that held them is gone.
+    pub fn clear(&mut self) {
+        self.open.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::DecisionPoint;
+    use crate::token::Principal;
+    use adyton_wire::control::Action;
+
+    fn permit() -> Permit {
+        let schema = include_str!("../../policy/adyton.cedarschema");
+        let point = DecisionPoint::load(schema, "permit (principal, action, resource);").unwrap();
+        point.decide(&Principal::for_tests("t", "s", &[], 0), &Action::ListModels, "m").unwrap()
+    }
+
+    fn granted() -> Granted {
+        Granted { pseudonym: [1; 32], generates: true }
+    }
+
+    #[test]
+    fn a_grant_is_good_once_and_for_its_time() {
+        let (mut grants, now) = (Grants::default(), Instant::now());
+        let id = grants.open(permit(), granted(), now).unwrap();
+        assert_eq!(grants.consume(id, now), Some(granted()));
+        assert_eq!(grants.consume(id, now), None);
+        let id = grants.open(permit(), granted(), now).unwrap();
+        assert_eq!(grants.consume(id, now + LIFETIME), None);
+        assert_eq!(grants.consume(GrantId([0; 16]), now), None);
+    }
+
+    #[test]
+    fn open_grants_are_bounded_and_expire() {
+        let (mut grants, now) = (Grants::default(), Instant::now());
+        for _ in 0..MAX_OPEN {
+            grants.open(permit(), granted(), now).unwrap();
+        }
+        assert_eq!(grants.open(permit(), granted(), now), None);
+        assert!(grants.open(permit(), granted(), now + LIFETIME).is_some());
+    }
+}

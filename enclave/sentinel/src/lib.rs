@@ -1,0 +1,94 @@
+//! The sentinel: the parent process inside the enclave image. It decides, records and stops.
+//!
+//! It alone holds the NSM, the listener and the receipt key. The worker, its child, parses everything hostile and
+//! gets descriptors and decisions, one by one.
+//!
+//! Reading order: [`run`], [`release`] (what is loaded and measured), [`supervisor`] (the life of a worker),
+//! [`desk`] (its questions), [`decision`] and [`token`] (who may do what).
+//!
+//! Promises
+//! - Nothing listens before the manifest is measured, PCR16 locked, and every blob checked.
+//! - No byte of a client is parsed here but a token whose signature has been verified.
+//! - If the sentinel ends, the worker ends.
+
+pub mod clock;
+pub mod decision;
+pub mod desk;
+pub mod device;
+pub mod grants;
+pub mod notary;
+pub mod release;
+pub mod supervisor;
+pub mod token;
+pub mod transport;
+
+use adyton_attestation::nsm::Nsm;
+use clock::Clock;
+use std::io;
+use std::sync::Arc;
+use supervisor::{Supervisor, WorkerEnd, WorkerProgram};
+use thiserror::Error;
+use transport::{Listener, Transport};
+
+/// Why the enclave ended. Each kind has an exit code; see [`EnclaveEnd::code`].
+#[derive(Debug, Error)]
+pub enum EnclaveEnd {
+    /// The release was refused.
+    #[error(transparent)]
+    Release(#[from] release::ReleaseError),
+    /// The policy pack was refused.
+    #[error(transparent)]
+    Desk(#[from] desk::DeskError),
+    /// A thread or runtime could not be had.
+    #[error("resources: {0}")]
+    Resources(#[from] io::Error),
+    /// The worker ended for good.
+    #[error(transparent)]
+    Worker(#[from] WorkerEnd),
+}
+
+impl EnclaveEnd {
+    /// The process's exit code: 10 release, 11 policy, 12 resources, 13 worker.
+    pub fn code(&self) -> u8 {
+        match self {
+            EnclaveEnd::Release(_) => 10,
+            EnclaveEnd::Desk(_) => 11,
+            EnclaveEnd::Resources(_) => 12,
+            EnclaveEnd::Worker(_) => 13,
+        }
+    }
+}
+
+/// Runs an enclave until it ends, on the calling thread. (One thread: the worker's death signal is tied to the
+/// thread that started it.) `simulated` is written into every receipt. `on_listening` is called once clients
+/// can connect.
+pub fn run(
+    mut nsm: Box<dyn Nsm>,
+    transport: &Transport,
+    program: WorkerProgram,
+    simulated: bool,
+    on_listening: impl FnOnce(),
+) -> EnclaveEnd {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return e.into(),
+    };
+    let life = async {
+        // An `Ok` would be an enclave that ended without a reason: there is none, and the type says so.
+        let release = release::load(transport, &mut *nsm).await?;
+        let clock = Arc::new(Clock::default());
+        let desk = desk::Desk::new(&release, Arc::clone(&clock), simulated)?;
+        let notary = notary::Notary::start(nsm, clock)?;
+        let listen = || -> io::Result<Listener> {
+            let listener = transport.listen()?;
+            on_listening();
+            Ok(listener)
+        };
+        let end = Supervisor { desk, notary, release, program }.run(listen).await;
+        Err::<std::convert::Infallible, _>(EnclaveEnd::Worker(end))
+    };
+    match tokio::task::LocalSet::new().block_on(&runtime, life) {
+        Ok(never) => match never {},
+        Err(end) => end,
+    }
+}

@@ -1,0 +1,270 @@
+//! Starts the worker, hands it sockets, answers it, renews its lease, and ends it.
+//!
+//! Promises
+//! - The worker gets descriptors one by one and has no other way to the outside.
+//! - A worker that breaks the protocol, or was stopped by its seccomp filter, is not started again: the
+//!   enclave ends and stays closed until its owner starts it anew.
+//! - A worker that merely crashed is started again at most [`MAX_RESTARTS`] times.
+//! - When the worker ends, every client's socket ends with it: nobody else holds one.
+
+use crate::desk::Desk;
+use crate::notary::Notary;
+use crate::release::Release;
+use crate::transport::{Accepted, Listener};
+use adyton_attestation::binding::{EXPORTER_LEN, Role, SessionBinding, spki_sha384};
+use adyton_wire::channel::{self, Channel, ChannelError};
+use adyton_wire::control::{ToSentinel, ToWorker};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::rc::Rc;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+use tokio::time::{interval, timeout};
+
+/// How long a lease is good. A hung sentinel means closed after this time.
+const LEASE: Duration = Duration::from_secs(2);
+/// How often it is renewed: three renewals may be late before it ends.
+const RENEW: Duration = Duration::from_millis(500);
+/// How long the worker may take to load the model.
+const READY_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long the worker may leave its channel unread.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a crashed worker is started again in the life of an enclave.
+pub const MAX_RESTARTS: u32 = 3;
+/// Most connections whose `CONNECT` line is still to be read.
+const MAX_PENDING: usize = 64;
+/// SIGSYS on Linux: what a seccomp filter that kills sends.
+const SIGSYS: i32 = 31;
+
+/// Which program the worker is.
+#[derive(Clone, Debug)]
+pub struct WorkerProgram {
+    /// Its path.
+    pub path: PathBuf,
+    /// Its whole environment.
+    pub environment: Vec<(String, String)>,
+}
+
+/// Why the worker ended.
+#[derive(Debug, Error)]
+pub enum WorkerEnd {
+    /// It could not be started.
+    #[error("the worker could not be started: {0}")]
+    Start(io::Error),
+    /// It did not become ready.
+    #[error("the worker was not ready in time")]
+    NotReady,
+    /// It ended by itself or by a signal.
+    #[error("the worker ended: {0}")]
+    Ended(ExitStatus),
+    /// It broke the protocol.
+    #[error("the worker broke the control protocol: {0}")]
+    Protocol(ChannelError),
+    /// It did not read its channel.
+    #[error("the worker hung")]
+    Hung,
+    /// Connections can no longer be accepted.
+    #[error("the listener failed: {0}")]
+    Listener(io::Error),
+}
+
+impl WorkerEnd {
+    /// True if the worker may be started again: it crashed, and nothing points to an attack.
+    fn may_restart(&self) -> bool {
+        match self {
+            WorkerEnd::Ended(status) => status.signal() != Some(SIGSYS),
+            WorkerEnd::Hung => true,
+            WorkerEnd::Start(_) | WorkerEnd::NotReady | WorkerEnd::Protocol(_) | WorkerEnd::Listener(_) => {
+                false
+            }
+        }
+    }
+}
+
+/// Everything that outlives a worker.
+pub struct Supervisor {
+    /// Decisions and receipts.
+    pub desk: Desk,
+    /// Evidence.
+    pub notary: Notary,
+    /// What the worker loads.
+    pub release: Release,
+    /// The worker.
+    pub program: WorkerProgram,
+}
+
+impl Supervisor {
+    /// Runs workers until one ends in a way after which none may be started.
+    /// `listen` is called once, when the first worker is ready.
+    pub async fn run(&mut self, listen: impl FnOnce() -> io::Result<Listener>) -> WorkerEnd {
+        let mut listen = Some(listen);
+        let mut listener = None;
+        let mut restarts = 0;
+        loop {
+            let end = match self.start().await {
+                Err(end) => end,
+                Ok(mut worker) => {
+                    if let Some(listen) = listen.take() {
+                        match listen() {
+                            Ok(open) => listener = Some(open),
+                            Err(e) => return WorkerEnd::Listener(e),
+                        }
+                    }
+                    match &listener {
+                        Some(listener) => self.serve(&mut worker, listener).await,
+                        None => return WorkerEnd::NotReady,
+                    }
+                }
+            };
+            self.desk.revoke_all();
+            if !end.may_restart() || restarts >= MAX_RESTARTS {
+                return end;
+            }
+            restarts += 1;
+            eprintln!("sentinel: {end}; starting it again ({restarts} of {MAX_RESTARTS})");
+        }
+    }
+
+    /// Starts a worker and waits until it has loaded the model.
+    async fn start(&self) -> Result<Worker, WorkerEnd> {
+        let (ours, theirs) = channel::pair().map_err(WorkerEnd::Start)?;
+        // The channel is the worker's standard input: the one descriptor that every process is born with.
+        let child = Command::new(&self.program.path)
+            .env_clear()
+            .envs(self.program.environment.iter().cloned())
+            .stdin(theirs)
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(WorkerEnd::Start)?;
+        let channel = Rc::new(Channel::new(ours).map_err(WorkerEnd::Start)?);
+        let mut worker = Worker { child, channel, spki_sha384: [0; 48] };
+        let start = ToWorker::Start {
+            guardrails: self.release.text("guardrails.toml"),
+            peers: self.release.text("peers.json"),
+        };
+        let files = [self.release.weights.as_fd(), self.release.manifest_file.as_fd()];
+        worker.send(&start, &files).await?;
+        let hello = timeout(READY_TIMEOUT, worker.channel.receive::<ToSentinel>());
+        match hello.await.map_err(|_| WorkerEnd::NotReady)? {
+            Ok((ToSentinel::Ready { spki }, _)) => worker.spki_sha384 = spki_sha384(&spki),
+            Ok(_) => return Err(WorkerEnd::Protocol(ChannelError::Malformed)),
+            Err(ChannelError::Closed) => return Err(worker.ended().await),
+            Err(e) => return Err(WorkerEnd::Protocol(e)),
+        }
+        Ok(worker)
+    }
+
+    /// Serves one worker until it ends. Dropping it kills it.
+    async fn serve(&mut self, worker: &mut Worker, listener: &Listener) -> WorkerEnd {
+        let (handed, mut sockets) = mpsc::channel::<OwnedFd>(MAX_PENDING);
+        let mut renew = interval(RENEW);
+        loop {
+            let outcome = tokio::select! {
+                _ = renew.tick() => {
+                    let valid_for_ms = u32::try_from(LEASE.as_millis()).unwrap_or(0);
+                    worker.send(&ToWorker::Lease { valid_for_ms }, &[]).await
+                }
+                accepted = listener.accept() => match accepted {
+                    Ok(accepted) => { prepare(accepted, handed.clone()); Ok(()) }
+                    Err(e) if is_passing(&e) => Ok(()),
+                    Err(e) => Err(WorkerEnd::Listener(e)),
+                },
+                Some(socket) = sockets.recv() => {
+                    worker.send(&ToWorker::Connection, &[socket.as_fd()]).await
+                }
+                message = worker.channel.receive::<ToSentinel>() => match message {
+                    Ok((message, _)) => self.answer(worker, message).await,
+                    Err(ChannelError::Closed) => Err(worker.ended().await),
+                    Err(e) => Err(WorkerEnd::Protocol(e)),
+                },
+                status = worker.child.wait() => Err(status.map_or_else(WorkerEnd::Start, WorkerEnd::Ended)),
+            };
+            if let Err(end) = outcome {
+                return end;
+            }
+        }
+    }
+
+    async fn answer(&mut self, worker: &Worker, message: ToSentinel) -> Result<(), WorkerEnd> {
+        let answer = match message {
+            ToSentinel::Ready { .. } => return Err(WorkerEnd::Protocol(ChannelError::Malformed)),
+            ToSentinel::Ask { id, token, attested, action } => {
+                ToWorker::Decision(id, self.desk.decide(&token, attested, &action))
+            }
+            ToSentinel::Seal { id, grant, account } => ToWorker::Receipt(id, self.desk.seal(grant, account)),
+            ToSentinel::Evidence { id, nonce, exporter } => {
+                let exporter: [u8; EXPORTER_LEN] =
+                    exporter.try_into().map_err(|_| WorkerEnd::Protocol(ChannelError::Malformed))?;
+                self.attest(worker, id, nonce, exporter);
+                return Ok(());
+            }
+        };
+        worker.send(&answer, &[]).await
+    }
+
+    /// Asks the NSM in the background; decisions need not wait for it.
+    fn attest(&self, worker: &Worker, id: u64, nonce: [u8; 32], exporter: [u8; EXPORTER_LEN]) {
+        let binding = SessionBinding {
+            role: Role::Enclave,
+            exporter,
+            spki_sha384: worker.spki_sha384,
+            manifest_sha384: self.release.manifest_sha384,
+        };
+        let (notary, channel) = (self.notary.clone(), Rc::clone(&worker.channel));
+        let key = self.desk.receipt_key().to_vec();
+        tokio::task::spawn_local(async move {
+            let document = notary.attest(binding.user_data(), nonce, key).await;
+            // If the worker is gone, the main loop sees it.
+            let _ = channel.send(&ToWorker::Evidence(id, document), &[]).await;
+        });
+    }
+}
+
+struct Worker {
+    child: Child,
+    channel: Rc<Channel>,
+    spki_sha384: [u8; 48],
+}
+
+impl Worker {
+    async fn send(&self, message: &ToWorker, descriptors: &[BorrowedFd<'_>]) -> Result<(), WorkerEnd> {
+        match timeout(SEND_TIMEOUT, self.channel.send(message, descriptors)).await {
+            // The wait for the child tells how it ended.
+            Ok(Ok(()) | Err(ChannelError::Closed)) => Ok(()),
+            Ok(Err(e)) => Err(WorkerEnd::Protocol(e)),
+            Err(_late) => Err(WorkerEnd::Hung),
+        }
+    }
+
+    /// The channel is closed: how did the process end? One that closed the channel and lives on is killed.
+    async fn ended(&mut self) -> WorkerEnd {
+        match timeout(SEND_TIMEOUT, self.child.wait()).await {
+            Ok(Ok(status)) => WorkerEnd::Ended(status),
+            Ok(Err(e)) => WorkerEnd::Start(e),
+            Err(_lives_on) => WorkerEnd::Hung,
+        }
+    }
+}
+
+/// Reads the `CONNECT` line beside the main loop. Over the bound the connection is dropped, which closes it.
+fn prepare(accepted: Accepted, handed: mpsc::Sender<OwnedFd>) {
+    let Ok(place) = handed.try_reserve_owned() else { return };
+    tokio::task::spawn_local(async move {
+        if let Ok(socket) = accepted.into_socket().await {
+            place.send(socket);
+        }
+    });
+}
+
+/// Errors of `accept` that concern one connection and not the listener.
+fn is_passing(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+}
