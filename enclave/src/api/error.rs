@@ -1,0 +1,191 @@
+//! Errors as OpenAI's API gives them: status, type, code, parameter, message. No message carries text of a request.
+
+use crate::answer::{Body, whole};
+use crate::scheduler::Refused;
+use crate::session::SessionError;
+use adyton_engine::StartError;
+use adyton_wire::control::Denial;
+use hyper::{Response, StatusCode, header};
+use serde::Serialize;
+
+/// Seconds that a refused client is asked to wait (`Retry-After`).
+const RETRY_AFTER_S: u32 = 1;
+
+/// One refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiError {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// OpenAI's error type.
+    pub kind: &'static str,
+    /// A word for programs.
+    pub code: Option<&'static str>,
+    /// The parameter at fault.
+    pub param: Option<String>,
+    /// For people.
+    pub message: String,
+}
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    error: Inner<'a>,
+}
+
+#[derive(Serialize)]
+struct Inner<'a> {
+    message: &'a str,
+    r#type: &'static str,
+    param: Option<&'a str>,
+    code: Option<&'static str>,
+}
+
+impl ApiError {
+    fn new(
+        status: StatusCode,
+        kind: &'static str,
+        code: &'static str,
+        message: impl Into<String>,
+    ) -> ApiError {
+        ApiError { status, kind, code: Some(code), param: None, message: message.into() }
+    }
+
+    /// A request that is wrong in itself.
+    pub fn invalid(code: &'static str, message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::BAD_REQUEST, "invalid_request_error", code, message)
+    }
+
+    /// A parameter that is wrong.
+    pub fn parameter(param: &str, code: &'static str, message: impl Into<String>) -> ApiError {
+        ApiError { param: Some(param.to_owned()), ..ApiError::invalid(code, message) }
+    }
+
+    /// A path or method that does not exist.
+    pub fn not_found() -> ApiError {
+        let message = "unknown route; there are GET /v1/models, POST /v1/chat/completions and GET /healthz";
+        ApiError::new(StatusCode::NOT_FOUND, "invalid_request_error", "unknown_url", message)
+    }
+
+    /// A body over the limit.
+    pub fn too_large(limit: usize) -> ApiError {
+        let message = format!("the request body is larger than {limit} bytes");
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error", "request_too_large", message)
+    }
+
+    /// A connection on which no evidence was given.
+    pub fn unattested() -> ApiError {
+        let message =
+            "ask for evidence on this connection first: a prompt must not go to an unverified enclave";
+        ApiError::new(StatusCode::FORBIDDEN, "invalid_request_error", "attestation_required", message)
+    }
+
+    /// The AI is offline.
+    pub fn offline() -> ApiError {
+        let message = "the sentinel has taken the model offline";
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "offline", message)
+    }
+
+    /// The guardrail's refusal.
+    pub fn blocked(message: String) -> ApiError {
+        ApiError::invalid("content_filter", message)
+    }
+
+    /// The model stopped in the middle of an answer that was not streamed.
+    pub fn cut() -> ApiError {
+        let message = "the answer was cut short; nothing of it is to be relied on";
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "answer_cut", message)
+    }
+
+    /// The error's JSON.
+    pub fn json(&self) -> Vec<u8> {
+        let error = Inner {
+            message: &self.message,
+            r#type: self.kind,
+            param: self.param.as_deref(),
+            code: self.code,
+        };
+        // A struct of strings always serialises; an empty body would still carry the status.
+        serde_json::to_vec(&Envelope { error }).unwrap_or_default()
+    }
+
+    /// The error as a response.
+    pub fn response(&self) -> Response<Body> {
+        let mut response = whole(self.status, self.json());
+        if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
+        }
+        response
+    }
+}
+
+impl From<Denial> for ApiError {
+    fn from(denial: Denial) -> ApiError {
+        let unauthorized = |code, message: &str| {
+            ApiError::new(StatusCode::UNAUTHORIZED, "authentication_error", code, message)
+        };
+        match denial {
+            Denial::TokenAbsent => {
+                unauthorized("token_absent", "no bearer token: send `Authorization: Bearer <token>`")
+            }
+            Denial::TokenInvalid => unauthorized(
+                "invalid_api_key",
+                "the bearer token is not one of a known issuer for this enclave",
+            ),
+            Denial::TokenExpired => unauthorized(
+                "token_expired",
+                "the bearer token has expired or is not valid yet: get a new one",
+            ),
+            Denial::Forbidden => ApiError::new(
+                StatusCode::FORBIDDEN,
+                "permission_error",
+                "forbidden",
+                "the policy does not permit this principal to do this for this purpose",
+            ),
+            Denial::UnknownModel => ApiError {
+                param: Some("model".into()),
+                ..ApiError::new(
+                    StatusCode::NOT_FOUND,
+                    "invalid_request_error",
+                    "model_not_found",
+                    "this enclave does not serve that model; see GET /v1/models",
+                )
+            },
+            Denial::Busy => ApiError::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate_limit_error",
+                "too_many_grants",
+                "too many requests are in progress",
+            ),
+        }
+    }
+}
+
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> ApiError {
+        match refused {
+            Refused::Full => ApiError::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate_limit_error",
+                "queue_full",
+                "too many requests are running and waiting",
+            ),
+            Refused::Stopped => ApiError::offline(),
+            Refused::Start(e @ StartError::ContextExceeded { .. }) => {
+                ApiError::parameter("messages", "context_length_exceeded", e.to_string())
+            }
+            Refused::Start(e) => ApiError::parameter("messages", "unsupported_messages", e.to_string()),
+        }
+    }
+}
+
+impl From<SessionError> for ApiError {
+    fn from(error: SessionError) -> ApiError {
+        let (status, kind, code) = match error {
+            SessionError::TooOften => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "evidence_limit"),
+            SessionError::Busy => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "security_module_busy"),
+            SessionError::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "server_error", "offline"),
+            SessionError::NoChallenge => (StatusCode::CONFLICT, "invalid_request_error", "no_challenge"),
+            SessionError::Peer(_) => (StatusCode::FORBIDDEN, "permission_error", "evidence_refused"),
+        };
+        ApiError::new(status, kind, code, error.to_string())
+    }
+}

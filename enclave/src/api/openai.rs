@@ -1,0 +1,382 @@
+//! The chat request of OpenAI's API, read strictly: what is not known is refused, what is known and not
+//! supported is refused by name, and what changes nothing is ignored. `docs/protocol.md` has the table.
+
+use crate::api::error::ApiError;
+use adyton_engine::{Sampling, SamplingError};
+use adyton_guardrail::{Message, Prompt, Role, Text};
+use adyton_wire::control::MAX_PURPOSE;
+use ring::rand::{SecureRandom, SystemRandom};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// The purpose of a request that names none (`metadata.purpose`).
+pub const DEFAULT_PURPOSE: &str = "general";
+/// Tokens of an answer whose request sets no limit. OpenAI has none, but a small model can repeat itself for long.
+pub const DEFAULT_MAX_TOKENS: u32 = 1024;
+
+/// Parameters of OpenAI's API that this enclave does not have. Given and not null, they are refused.
+const UNSUPPORTED: [&str; 15] = [
+    "audio",
+    "function_call",
+    "functions",
+    "logit_bias",
+    "modalities",
+    "parallel_tool_calls",
+    "prediction",
+    "reasoning_effort",
+    "service_tier",
+    "store",
+    "tool_choice",
+    "tools",
+    "top_logprobs",
+    "verbosity",
+    "web_search_options",
+];
+/// Parameters that change nothing here, whatever their value.
+const IGNORED: [&str; 3] = ["prompt_cache_key", "safety_identifier", "user"];
+
+/// A chat request, read.
+#[derive(Debug)]
+pub struct ChatRequest {
+    /// The model asked for.
+    pub model: String,
+    /// The conversation.
+    pub prompt: Prompt,
+    /// How to sample, `max_tokens` included.
+    pub sampling: Sampling,
+    /// Most tokens of the answer.
+    pub max_tokens: u32,
+    /// The declared purpose.
+    pub purpose: String,
+    /// Whether to stream, and whether with usage.
+    pub stream: Option<StreamOptions>,
+}
+
+/// `stream_options`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamOptions {
+    /// Send a last chunk with the usage.
+    #[serde(default)]
+    pub include_usage: bool,
+    /// OpenAI's padding against side channels; ignored, TLS records are what a relay sees.
+    #[serde(default, rename = "include_obfuscation")]
+    _include_obfuscation: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    model: String,
+    messages: Vec<RawMessage>,
+    stream: Option<bool>,
+    stream_options: Option<StreamOptions>,
+    max_tokens: Option<u32>,
+    max_completion_tokens: Option<u32>,
+    temperature: Option<f32>,
+    top_p: Option<f32>,
+    top_k: Option<u32>,
+    min_p: Option<f32>,
+    seed: Option<i64>,
+    presence_penalty: Option<f32>,
+    frequency_penalty: Option<f32>,
+    repetition_penalty: Option<f32>,
+    stop: Option<Stop>,
+    n: Option<u32>,
+    logprobs: Option<bool>,
+    response_format: Option<ResponseFormat>,
+    metadata: Option<Map<String, Value>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawMessage {
+    role: String,
+    content: Option<Content>,
+    refusal: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Content {
+    Plain(String),
+    Parts(Vec<Part>),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Part {
+    r#type: String,
+    text: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Stop {
+    One(String),
+    Many(Vec<String>),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ResponseFormat {
+    r#type: String,
+}
+
+impl ChatRequest {
+    /// Reads a request body.
+    ///
+    /// # Errors
+    /// [`ApiError`] names the parameter at fault.
+    pub fn parse(body: &[u8]) -> Result<ChatRequest, ApiError> {
+        let syntax = |_| ApiError::invalid("invalid_json", "the request body is not a JSON object");
+        let mut fields: Map<String, Value> = serde_json::from_slice(body).map_err(syntax)?;
+        for name in UNSUPPORTED {
+            refuse_if_set(&mut fields, name)?;
+        }
+        for name in IGNORED {
+            fields.remove(name);
+        }
+        // The text of serde's message names fields and types; values of strings are cut out of it below.
+        let raw: Raw = serde_json::from_value(Value::Object(fields)).map_err(|e| shape_error(&e))?;
+        raw.refuse_unsupported()?;
+        let max_tokens = raw.max_completion_tokens.or(raw.max_tokens).unwrap_or(DEFAULT_MAX_TOKENS);
+        Ok(ChatRequest {
+            sampling: raw.sampling(max_tokens)?,
+            purpose: purpose(raw.metadata.as_ref())?,
+            stream: raw.stream.unwrap_or(false).then(|| raw.stream_options.unwrap_or_default()),
+            prompt: Prompt { messages: raw.messages.into_iter().map(message).collect::<Result<_, _>>()? },
+            model: raw.model,
+            max_tokens,
+        })
+    }
+}
+
+/// Null and the harmless defaults that SDKs send pass; everything else is refused by name.
+fn refuse_if_set(fields: &mut Map<String, Value>, name: &'static str) -> Result<(), ApiError> {
+    let harmless = match (name, fields.remove(name)) {
+        (_, None | Some(Value::Null)) | ("store", Some(Value::Bool(false))) => true,
+        ("service_tier", Some(Value::String(tier))) => tier == "auto" || tier == "default",
+        ("tools" | "functions", Some(Value::Array(list))) => list.is_empty(),
+        ("logit_bias", Some(Value::Object(map))) => map.is_empty(),
+        ("modalities", Some(Value::Array(list))) => list == [Value::from("text")],
+        _ => false,
+    };
+    if harmless { Ok(()) } else { Err(unsupported(name, "this enclave does not support it")) }
+}
+
+fn unsupported(name: &str, why: &str) -> ApiError {
+    ApiError::parameter(name, "unsupported_parameter", format!("unsupported parameter: {name}: {why}"))
+}
+
+/// serde's messages, without anything that could quote a value of the request.
+fn shape_error(error: &serde_json::Error) -> ApiError {
+    let text = error.to_string();
+    let quoted =
+        text.split('`').nth(1).filter(|name| name.len() <= 64 && name.is_ascii()).unwrap_or_default();
+    if text.starts_with("unknown field") {
+        return ApiError::parameter(quoted, "unknown_parameter", format!("unknown parameter: {quoted}"));
+    }
+    if text.starts_with("missing field") {
+        let message = format!("missing required parameter: {quoted}");
+        return ApiError::parameter(quoted, "missing_required_parameter", message);
+    }
+    ApiError::invalid("invalid_type", "a parameter has the wrong type or is out of range")
+}
+
+impl Raw {
+    fn refuse_unsupported(&self) -> Result<(), ApiError> {
+        if self.n.is_some_and(|n| n != 1) {
+            return Err(unsupported("n", "one answer a request"));
+        }
+        if self.logprobs == Some(true) {
+            return Err(unsupported("logprobs", "this enclave does not give them"));
+        }
+        if self.response_format.as_ref().is_some_and(|f| f.r#type != "text") {
+            return Err(unsupported("response_format", "only text"));
+        }
+        if self.stream_options.is_some() && self.stream != Some(true) {
+            let message = "stream_options is only allowed with stream";
+            return Err(ApiError::parameter("stream_options", "invalid_parameter", message));
+        }
+        if self.max_tokens.is_some() && self.max_completion_tokens.is_some() {
+            let message = "max_tokens and max_completion_tokens say the same: give one";
+            return Err(ApiError::parameter("max_tokens", "invalid_parameter", message));
+        }
+        Ok(())
+    }
+
+    fn sampling(&self, max_tokens: u32) -> Result<Sampling, ApiError> {
+        let seed = match self.seed {
+            // OpenAI's seed is a signed integer; the bits are what counts.
+            Some(seed) => u64::from_ne_bytes(seed.to_ne_bytes()),
+            None => random_seed()?,
+        };
+        let stops: Vec<Text> = match &self.stop {
+            None => Vec::new(),
+            Some(Stop::One(stop)) => vec![Text::from(stop.as_str())],
+            Some(Stop::Many(stops)) => stops.iter().map(|s| Text::from(s.as_str())).collect(),
+        };
+        let build = || {
+            Sampling::new(seed)
+                .temperature(self.temperature.unwrap_or(1.0))?
+                .top_p(self.top_p.unwrap_or(1.0))?
+                .top_k(self.top_k.unwrap_or(0))
+                .min_p(self.min_p.unwrap_or(0.0))?
+                .presence_penalty(self.presence_penalty.unwrap_or(0.0))?
+                .frequency_penalty(self.frequency_penalty.unwrap_or(0.0))?
+                .repetition_penalty(self.repetition_penalty.unwrap_or(1.0))?
+                .stop(stops)?
+                .max_tokens(max_tokens as usize)
+        };
+        build().map_err(|e: SamplingError| {
+            ApiError::parameter(sampling_field(&e), "invalid_value", e.to_string())
+        })
+    }
+}
+
+fn sampling_field(error: &SamplingError) -> &'static str {
+    match error {
+        SamplingError::Temperature => "temperature",
+        SamplingError::TopP => "top_p",
+        SamplingError::MinP => "min_p",
+        SamplingError::PresencePenalty => "presence_penalty",
+        SamplingError::FrequencyPenalty => "frequency_penalty",
+        SamplingError::RepetitionPenalty => "repetition_penalty",
+        SamplingError::Stop => "stop",
+        SamplingError::MaxTokens => "max_tokens",
+    }
+}
+
+fn random_seed() -> Result<u64, ApiError> {
+    let mut seed = [0; 8];
+    SystemRandom::new().fill(&mut seed).map_err(|_| ApiError::offline())?;
+    Ok(u64::from_ne_bytes(seed))
+}
+
+fn purpose(metadata: Option<&Map<String, Value>>) -> Result<String, ApiError> {
+    let wrong = |message: &str| ApiError::parameter("metadata.purpose", "invalid_value", message);
+    match metadata.and_then(|m| m.get("purpose")) {
+        None => Ok(DEFAULT_PURPOSE.to_owned()),
+        Some(Value::String(purpose)) if (1..=MAX_PURPOSE).contains(&purpose.len()) => Ok(purpose.clone()),
+        Some(_) => Err(wrong("the purpose must be a string of 1 to 64 bytes")),
+    }
+}
+
+fn message(raw: RawMessage) -> Result<Message, ApiError> {
+    let role = match raw.role.as_str() {
+        "system" | "developer" => Role::System,
+        "user" => Role::User,
+        "assistant" => Role::Assistant,
+        _ => {
+            let message = "the role must be system, developer, user or assistant";
+            return Err(ApiError::parameter("messages.role", "invalid_value", message));
+        }
+    };
+    if raw.refusal.is_some_and(|r| !r.is_null()) {
+        return Err(unsupported("messages.refusal", "send what was said as content"));
+    }
+    let missing =
+        || ApiError::parameter("messages.content", "missing_required_parameter", "a message has no content");
+    let content = match raw.content.ok_or_else(missing)? {
+        Content::Plain(text) => text,
+        Content::Parts(parts) => joined(parts)?,
+    };
+    Ok(Message { role, content: Text::from(content) })
+}
+
+fn joined(parts: Vec<Part>) -> Result<String, ApiError> {
+    let mut text = String::new();
+    for part in parts {
+        match (part.r#type.as_str(), part.text) {
+            ("text", Some(piece)) => text.push_str(&piece),
+            _ => return Err(unsupported("messages.content", "only parts of type text")),
+        }
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn check(change: Value) -> Result<ChatRequest, (String, &'static str)> {
+        let mut body = json!({ "model": "m", "messages": [{ "role": "user", "content": "hi" }] });
+        body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        ChatRequest::parse(body.to_string().as_bytes())
+            .map_err(|e| (e.param.unwrap_or_default(), e.code.unwrap_or_default()))
+    }
+
+    #[test]
+    fn what_changes_nothing_is_ignored() {
+        for change in [
+            json!({ "user": "u", "safety_identifier": "s", "prompt_cache_key": 1 }),
+            json!({ "tools": [], "store": false, "service_tier": "auto", "n": 1, "logprobs": false }),
+            json!({ "response_format": { "type": "text" }, "modalities": ["text"], "tools": null }),
+            json!({ "stream": true, "stream_options": { "include_usage": true } }),
+            json!({ "messages": [{ "role": "developer", "content": [{ "type": "text", "text": "a" }] }] }),
+        ] {
+            check(change.clone()).unwrap_or_else(|e| panic!("{change}: {e:?}"));
+        }
+    }
+
+    #[test]
+    fn what_is_not_supported_is_refused_by_name() {
+        for (change, param, code) in [
+            (json!({ "frobnicate": 1 }), "frobnicate", "unknown_parameter"),
+            (json!({ "tools": [{}] }), "tools", "unsupported_parameter"),
+            (json!({ "logit_bias": { "5": 1 } }), "logit_bias", "unsupported_parameter"),
+            (json!({ "store": true }), "store", "unsupported_parameter"),
+            (json!({ "n": 2 }), "n", "unsupported_parameter"),
+            (json!({ "logprobs": true }), "logprobs", "unsupported_parameter"),
+            (
+                json!({ "response_format": { "type": "json_object" } }),
+                "response_format",
+                "unsupported_parameter",
+            ),
+            (json!({ "stream_options": {} }), "stream_options", "invalid_parameter"),
+            (json!({ "max_tokens": 1, "max_completion_tokens": 1 }), "max_tokens", "invalid_parameter"),
+            (json!({ "max_tokens": 0 }), "max_tokens", "invalid_value"),
+            (json!({ "temperature": 2.5 }), "temperature", "invalid_value"),
+            (json!({ "top_p": 0 }), "top_p", "invalid_value"),
+            (json!({ "stop": ["a", "b", "c", "d", "e"] }), "stop", "invalid_value"),
+            (json!({ "stop": "" }), "stop", "invalid_value"),
+            (json!({ "metadata": { "purpose": "" } }), "metadata.purpose", "invalid_value"),
+            (json!({ "metadata": { "purpose": 7 } }), "metadata.purpose", "invalid_value"),
+            (json!({ "messages": [{ "role": "tool", "content": "x" }] }), "messages.role", "invalid_value"),
+            (json!({ "messages": [{ "role": "user" }] }), "messages.content", "missing_required_parameter"),
+            (
+                json!({ "messages": [{ "role": "user", "content": "x", "name": "n" }] }),
+                "name",
+                "unknown_parameter",
+            ),
+            (json!({ "temperature": "hot" }), "", "invalid_type"),
+            (json!({ "model": null }), "", "invalid_type"),
+        ] {
+            let refused = check(change.clone()).map(|_| ()).unwrap_err();
+            assert_eq!(refused, (param.to_owned(), code), "{change}");
+        }
+    }
+
+    #[test]
+    fn no_error_quotes_a_value() {
+        for body in [
+            r#"{"model":"m","messages":"SECRET"}"#,
+            r#"{"model":"m","messages":[{"role":"SECRET","content":"x"}]}"#,
+            r#"{"model":"m","messages":[{"role":"user","content":{"SECRET":1}}]}"#,
+            r#"{"model":"m","messages":[],"temperature":"SECRET"}"#,
+            r#"SECRET"#,
+        ] {
+            let error = ChatRequest::parse(body.as_bytes()).map(|_| ()).unwrap_err();
+            assert!(!format!("{error:?}").contains("SECRET"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn defaults_are_those_that_the_documentation_names() {
+        let asked = check(json!({})).unwrap();
+        assert_eq!((asked.max_tokens, asked.purpose.as_str()), (DEFAULT_MAX_TOKENS, DEFAULT_PURPOSE));
+        assert_eq!(asked.stream, None);
+    }
+}

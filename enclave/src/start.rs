@@ -1,0 +1,137 @@
+//! The worker's start: lock down, take the release from the sentinel, load the model, serve.
+
+use crate::gate::Gate;
+use crate::harden::{self, HardenError};
+use crate::lease::Lease;
+use crate::request::House;
+use crate::scheduler::Scheduler;
+use crate::server;
+use crate::session::Identity;
+use adyton_attestation::anchor::TrustAnchor;
+use adyton_attestation::binding::spki_sha384;
+use adyton_attestation::reference::ReferenceValues;
+use adyton_attestation::tls;
+use adyton_engine::{Limits, LoadError, Model};
+use adyton_guardrail::{Guardrail, Settings, SettingsError};
+use adyton_wire::channel::{Channel, ChannelError};
+use adyton_wire::control::ToWorker;
+use adyton_wire::manifest::{MAX_MANIFEST, Manifest, ManifestError};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+/// The name in the certificate. Nobody checks it: evidence says who this is.
+const CERTIFICATE_NAME: &str = "adyton";
+
+/// Why the worker ended.
+#[derive(Debug, Error)]
+pub enum WorkerError {
+    /// Rights could not be given up.
+    #[error(transparent)]
+    Harden(#[from] HardenError),
+    /// The channel to the sentinel failed. Also what is said when the worker is started by hand.
+    #[error("no sentinel on standard input (the sentinel starts the worker, nobody else): {0}")]
+    Channel(#[from] ChannelError),
+    /// The sentinel's first message was another.
+    #[error("the sentinel did not begin with the release")]
+    Protocol,
+    /// Input or output failed.
+    #[error("worker: {0}")]
+    Io(#[from] io::Error),
+    /// The manifest is malformed.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The weights are not a model this engine runs.
+    #[error("the model was refused: {0}")]
+    Model(#[from] LoadError),
+    /// The guardrail settings are malformed.
+    #[error(transparent)]
+    Guardrail(#[from] SettingsError),
+    /// The reference values for peers are malformed.
+    #[error("peers.json: {0}")]
+    Peers(String),
+    /// The TLS key or certificate could not be made.
+    #[error("the session key could not be made: {0}")]
+    Key(String),
+}
+
+/// Runs the worker until the sentinel is gone. `anchor` is the root for clients that present evidence.
+///
+/// # Errors
+/// [`WorkerError`] says at which step it ended.
+pub fn run(anchor: TrustAnchor) -> Result<(), WorkerError> {
+    let socket = io::stdin().as_fd().try_clone_to_owned()?;
+    harden::lock_down()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(live(socket, anchor))
+}
+
+async fn live(socket: OwnedFd, anchor: TrustAnchor) -> Result<(), WorkerError> {
+    let channel = Channel::new(socket)?;
+    let (start, descriptors) = channel.receive::<ToWorker>().await?;
+    let ToWorker::Start { guardrails, peers } = start else { return Err(WorkerError::Protocol) };
+    let [weights, manifest] = <[OwnedFd; 2]>::try_from(descriptors).map_err(|_| WorkerError::Protocol)?;
+
+    let manifest = read_manifest(manifest)?;
+    let name = Manifest::parse(&manifest)?.model;
+    let peers = read_peers(&peers)?;
+    let settings = Settings::parse(&guardrails)?;
+    let model = load_model(weights)?;
+    let guardrail = Guardrail::new(settings, model.control_tokens());
+    let key = SessionKey::generate()?;
+
+    let lease = Arc::new(Lease::default());
+    let (gate, sockets) = Gate::open(channel, Arc::clone(&lease));
+    let scheduler = Scheduler::start(model, Arc::clone(&lease))?;
+    gate.ready(key.spki.clone()).await?;
+    let identity = Arc::new(Identity { spki_sha384: spki_sha384(&key.spki), manifest, peers, anchor });
+    let house = Arc::new(House { name, gate, guardrail, scheduler, lease });
+    server::serve(house, identity, key.config, sockets).await;
+    Ok(())
+}
+
+fn read_manifest(file: OwnedFd) -> Result<Vec<u8>, WorkerError> {
+    let mut file = File::from(file);
+    // The description, and so the position in it, is shared with the sentinel.
+    file.seek(SeekFrom::Start(0))?;
+    let mut bytes = Vec::new();
+    file.take(MAX_MANIFEST as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn read_peers(json: &str) -> Result<Vec<ReferenceValues>, WorkerError> {
+    let list: Vec<serde_json::Value> =
+        serde_json::from_str(json).map_err(|e| WorkerError::Peers(e.to_string()))?;
+    let read = |one: &serde_json::Value| ReferenceValues::from_json(one.to_string().as_bytes());
+    list.iter().map(read).collect::<Result<_, _>>().map_err(|e| WorkerError::Peers(e.to_string()))
+}
+
+fn load_model(file: OwnedFd) -> Result<Model, WorkerError> {
+    let mut file = File::from(file);
+    let size = file.seek(SeekFrom::End(0))?;
+    file.seek(SeekFrom::Start(0))?;
+    Ok(Model::load(io::BufReader::new(file), size, Limits::default())?)
+}
+
+/// The TLS key, made at boot. It never leaves this process and dies with it.
+struct SessionKey {
+    spki: Vec<u8>,
+    config: Arc<rustls::ServerConfig>,
+}
+
+impl SessionKey {
+    fn generate() -> Result<SessionKey, WorkerError> {
+        let fail = |e: &dyn std::fmt::Display| WorkerError::Key(e.to_string());
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(|e| fail(&e))?;
+        let parameters =
+            rcgen::CertificateParams::new(vec![CERTIFICATE_NAME.to_owned()]).map_err(|e| fail(&e))?;
+        let certificate = parameters.self_signed(&key).map_err(|e| fail(&e))?;
+        let private = Zeroizing::new(key.serialize_der());
+        let spki = tls::certificate_spki(certificate.der()).map_err(|e| fail(&e))?;
+        let config = tls::server_config(certificate.der(), &private).map_err(|e| fail(&e))?;
+        Ok(SessionKey { spki, config })
+    }
+}
