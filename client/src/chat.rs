@@ -1,0 +1,175 @@
+//! One question, one streamed answer, one verified receipt.
+
+use crate::answer::{Kept, Unreliable, check};
+use crate::session::{AttestedSession, Broken};
+use adyton_attestation::anchor::TrustAnchor;
+use adyton_attestation::appraisal::Report;
+use adyton_attestation::receipt::{Bundle, VerifiedReceipt};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::{Method, Response};
+use serde_json::{Value, json};
+use thiserror::Error;
+
+/// Largest error body that is read.
+const MAX_ERROR: usize = 64 * 1024;
+
+/// What to ask, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Question {
+    /// The model; the enclave's first if `None`.
+    pub model: Option<String>,
+    /// Instructions in front of the prompt.
+    pub system: Option<String>,
+    /// The prompt.
+    pub prompt: String,
+    /// The declared purpose.
+    pub purpose: Option<String>,
+    /// Most tokens of the answer.
+    pub max_tokens: Option<u32>,
+    /// Sampling temperature.
+    pub temperature: Option<f32>,
+    /// Sampling seed.
+    pub seed: Option<i64>,
+}
+
+/// Why there is no whole answer.
+#[derive(Debug, Error)]
+pub enum ChatError {
+    /// The connection broke. What was shown until then is not an answer.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+    /// The enclave refused the request.
+    #[error("{message} ({status}, {code})")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// OpenAI's code.
+        code: String,
+        /// For people.
+        message: String,
+    },
+    /// The enclave cut the answer. What was shown until then is not an answer.
+    #[error("the enclave cut the answer short: {0}")]
+    Cut(String),
+    /// The receipt does not hold.
+    #[error(transparent)]
+    Unreliable(#[from] Unreliable),
+}
+
+/// A whole answer.
+pub struct Answered {
+    /// Everything needed to verify it again later.
+    pub bundle: Bundle,
+    /// The verified receipt.
+    pub receipt: VerifiedReceipt,
+    /// How it was verified.
+    pub report: Report,
+    /// Why the model stopped.
+    pub finish_reason: String,
+    /// The text.
+    pub text: String,
+}
+
+/// Asks, and hands each piece of text to `on_text` as it comes.
+///
+/// # Errors
+/// [`ChatError`]; only `Ok` is an answer.
+pub async fn chat(
+    session: &AttestedSession,
+    anchor: &TrustAnchor,
+    token: Option<&str>,
+    question: &Question,
+    mut on_text: impl FnMut(&str),
+) -> Result<Answered, ChatError> {
+    let model = match &question.model {
+        Some(model) => model.clone(),
+        None => first_model(session, token).await?,
+    };
+    let body = Bytes::from(request_body(question, &model).to_string());
+    let response = session.send(Method::POST, "/v1/chat/completions", token, body.clone()).await?;
+    let response = accepted(response).await?;
+    let mut kept = Kept::begin(&body, response.headers())?;
+    let mut body = response.into_body();
+    let (mut text, mut finish_reason, mut trailers) = (String::new(), String::new(), None);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|e| Broken(e.to_string()))?;
+        match frame.into_data() {
+            Ok(bytes) => {
+                for event in kept.push(&bytes)? {
+                    let piece = read_event(&event, &mut finish_reason)?;
+                    on_text(&piece);
+                    text.push_str(&piece);
+                }
+            }
+            Err(frame) => trailers = frame.into_trailers().ok(),
+        }
+    }
+    let bundle = kept.finish(trailers.as_ref(), session)?;
+    let (report, receipt) = check(&bundle, anchor)?;
+    Ok(Answered { bundle, receipt, report, finish_reason, text })
+}
+
+fn request_body(question: &Question, model: &str) -> Value {
+    let mut messages = Vec::new();
+    if let Some(system) = &question.system {
+        messages.push(json!({ "role": "system", "content": system }));
+    }
+    messages.push(json!({ "role": "user", "content": question.prompt }));
+    let mut body = json!({ "model": model, "messages": messages, "stream": true });
+    let mut set = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            body[name] = value;
+        }
+    };
+    set("max_tokens", question.max_tokens.map(Value::from));
+    set("temperature", question.temperature.map(Value::from));
+    set("seed", question.seed.map(Value::from));
+    set("metadata", question.purpose.as_ref().map(|purpose| json!({ "purpose": purpose })));
+    body
+}
+
+async fn first_model(session: &AttestedSession, token: Option<&str>) -> Result<String, ChatError> {
+    let response = accepted(session.send(Method::GET, "/v1/models", token, Bytes::new()).await?).await?;
+    let list: Value = serde_json::from_slice(&read(response).await?).map_err(|e| Broken(e.to_string()))?;
+    let id = list.pointer("/data/0/id").and_then(Value::as_str);
+    Ok(id.ok_or_else(|| Broken("the enclave lists no model".into()))?.to_owned())
+}
+
+/// The response if its status says success, else OpenAI's error.
+async fn accepted(response: Response<Incoming>) -> Result<Response<Incoming>, ChatError> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let error: Value = serde_json::from_slice(&read(response).await?).unwrap_or_default();
+    let field =
+        |name: &str| error.pointer(&format!("/error/{name}")).and_then(Value::as_str).unwrap_or("unknown");
+    Err(ChatError::Refused {
+        status: status.as_u16(),
+        code: field("code").to_owned(),
+        message: field("message").to_owned(),
+    })
+}
+
+async fn read(response: Response<Incoming>) -> Result<Bytes, Broken> {
+    let body = Limited::new(response.into_body(), MAX_ERROR).collect().await;
+    Ok(body.map_err(|e| Broken(e.to_string()))?.to_bytes())
+}
+
+/// The text of one event. Notes why the model stopped, if the event says so.
+fn read_event(event: &[u8], finish_reason: &mut String) -> Result<String, ChatError> {
+    let data = event.strip_prefix(b"data: ").unwrap_or_default().trim_ascii_end();
+    if data == b"[DONE]" {
+        return Ok(String::new());
+    }
+    let event: Value = serde_json::from_slice(data).map_err(|e| Broken(e.to_string()))?;
+    if let Some(message) = event.pointer("/error/message").and_then(Value::as_str) {
+        return Err(ChatError::Cut(message.to_owned()));
+    }
+    if let Some(reason) = event.pointer("/choices/0/finish_reason").and_then(Value::as_str) {
+        reason.clone_into(finish_reason);
+    }
+    Ok(event.pointer("/choices/0/delta/content").and_then(Value::as_str).unwrap_or_default().to_owned())
+}

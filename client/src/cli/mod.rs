@@ -1,0 +1,245 @@
+//! The command line: what `adyton --help` shows, and what each command does.
+//!
+//! Exit codes: [`exit`].
+
+mod commands;
+pub mod exit;
+mod show;
+
+use crate::session::Target;
+use adyton_attestation::anchor::TrustAnchor;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use exit::Failure;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Verify an Adyton enclave, then talk to it.
+#[derive(Debug, Parser)]
+#[command(name = "adyton", version, after_help = exit::TABLE, max_term_width = 100)]
+pub struct Cli {
+    /// Print JSON instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Verify an enclave and show each step; nothing else is sent to it.
+    #[command(after_help = "Example:\n  adyton verify --enclave 127.0.0.1:8443 --reference reference.json")]
+    Verify {
+        #[command(flatten)]
+        enclave: Enclave,
+    },
+    /// Verify an enclave, ask it one thing, stream the answer, verify its receipt.
+    #[command(
+        after_help = "Example:\n  adyton chat --enclave 127.0.0.1:8443 --reference reference.json --token-file token \
+                      \"Why is the sky blue?\""
+    )]
+    Chat(Chat),
+    /// Serve the OpenAI API on loopback; behind it stands the verified enclave.
+    #[command(
+        after_help = "Example:\n  adyton proxy --enclave 127.0.0.1:8443 --reference reference.json --token-file token"
+    )]
+    Proxy {
+        #[command(flatten)]
+        enclave: Enclave,
+        #[command(flatten)]
+        token: TokenArgs,
+        /// Where to listen; loopback only.
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+        listen: SocketAddr,
+        /// Keep each verified receipt in this folder.
+        #[arg(long, value_name = "DIR")]
+        receipts: Option<PathBuf>,
+    },
+    /// Work with receipts.
+    #[command(subcommand)]
+    Receipt(Receipt),
+    /// Make development tokens. A deployment has its own identity provider.
+    #[command(subcommand)]
+    Token(Token),
+    /// Make a release: the folder that a host serves to its enclave.
+    #[command(
+        after_help = "Example:\n  adyton release --model model.gguf --name smollm2-135m --policy enclave/policy --out release"
+    )]
+    Release {
+        /// The GGUF file.
+        #[arg(long, value_name = "FILE")]
+        model: PathBuf,
+        /// The name under which the API offers it.
+        #[arg(long)]
+        name: String,
+        /// The policy folder.
+        #[arg(long, value_name = "DIR")]
+        policy: PathBuf,
+        /// The release folder, made or overwritten.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Print a completion script for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Which enclave, and what it must be.
+#[derive(Debug, Args)]
+struct Enclave {
+    /// The host's address: HOST:PORT or unix:PATH.
+    #[arg(long, value_name = "ADDRESS")]
+    enclave: Target,
+    /// Reference values: which images, manifests and owner are accepted (JSON).
+    #[arg(long, value_name = "FILE")]
+    reference: PathBuf,
+    /// Also accept classical key exchange (X25519) where the enclave offers no X25519MLKEM768.
+    #[arg(long)]
+    classical: bool,
+}
+
+/// The bearer token.
+#[derive(Debug, Args)]
+struct TokenArgs {
+    /// A file with the bearer token. Without it, ADYTON_TOKEN is used.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Chat {
+    #[command(flatten)]
+    enclave: Enclave,
+    #[command(flatten)]
+    token: TokenArgs,
+    /// The prompt; `-` reads it from standard input.
+    prompt: String,
+    /// Instructions in front of the prompt.
+    #[arg(long)]
+    system: Option<String>,
+    /// The model; the enclave's first by default.
+    #[arg(long)]
+    model: Option<String>,
+    /// The declared purpose, on which the policy decides.
+    #[arg(long)]
+    purpose: Option<String>,
+    /// Most tokens of the answer.
+    #[arg(long)]
+    max_tokens: Option<u32>,
+    /// Sampling temperature, 0 to 2; 0 always takes the likeliest token.
+    #[arg(long)]
+    temperature: Option<f32>,
+    /// Sampling seed.
+    #[arg(long)]
+    seed: Option<i64>,
+    /// Keep the receipt, with everything needed to verify it later, in this file.
+    #[arg(long, value_name = "FILE")]
+    receipt: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Receipt {
+    /// Verify a kept receipt, offline, however old it is.
+    #[command(after_help = "Example:\n  adyton receipt verify receipt.json --reference reference.json")]
+    Verify {
+        /// The file that `chat --receipt` or `proxy --receipts` wrote.
+        file: PathBuf,
+        /// Also demand that the enclave was one of these.
+        #[arg(long, value_name = "FILE")]
+        reference: Option<PathBuf>,
+        /// Accept the receipt of an answer that was cut short.
+        #[arg(long)]
+        accept_cut: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Token {
+    /// Make an issuer's key, and print its line for issuers.json.
+    Issuer {
+        /// The issuer's name.
+        #[arg(long, default_value = "https://issuer.localhost")]
+        issuer: String,
+        /// The audience its tokens are for.
+        #[arg(long, default_value = "adyton")]
+        audience: String,
+        /// Where to write the private key.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+    },
+    /// Sign a token.
+    #[command(
+        after_help = "Example:\n  adyton token mint --key issuer.key --subject ann --tenant acme --role chat"
+    )]
+    Mint(Mint),
+}
+
+#[derive(Debug, Args)]
+struct Mint {
+    /// The issuer's key.
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// The issuer's name.
+    #[arg(long, default_value = "https://issuer.localhost")]
+    issuer: String,
+    /// The audience.
+    #[arg(long, default_value = "adyton")]
+    audience: String,
+    /// Whom the token is for.
+    #[arg(long)]
+    subject: String,
+    /// The tenant.
+    #[arg(long)]
+    tenant: String,
+    /// A role; may be repeated.
+    #[arg(long = "role", value_name = "ROLE")]
+    roles: Vec<String>,
+    /// Clearance: 0 public, 1 internal, 2 confidential, 3 restricted.
+    #[arg(long, default_value_t = 0)]
+    clearance: u8,
+    /// Seconds until it expires, at most a day.
+    #[arg(long, default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    lifetime: u64,
+}
+
+/// Runs the command line under one trust anchor. The program says which; no option can.
+pub fn run(anchor: &TrustAnchor) -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.json;
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return Failure::internal(e).report(json),
+    };
+    if anchor.simulated() {
+        show::simulated_banner();
+    }
+    match runtime.block_on(dispatch(anchor, cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(json),
+    }
+}
+
+async fn dispatch(anchor: &TrustAnchor, cli: Cli) -> Result<(), Failure> {
+    let json = cli.json;
+    match cli.command {
+        Command::Verify { enclave } => commands::verify(anchor, &enclave, json).await,
+        Command::Chat(chat) => commands::chat(anchor, chat, json).await,
+        Command::Proxy { enclave, token, listen, receipts } => {
+            commands::proxy(anchor, &enclave, &token, listen, receipts, json).await
+        }
+        Command::Receipt(Receipt::Verify { file, reference, accept_cut }) => {
+            commands::receipt(anchor, &file, reference.as_deref(), accept_cut, json)
+        }
+        Command::Token(Token::Issuer { issuer, audience, key }) => commands::issuer(&issuer, &audience, &key),
+        Command::Token(Token::Mint(mint)) => commands::mint(mint),
+        Command::Release { model, name, policy, out } => {
+            commands::release(&model, &name, &policy, &out, json)
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "adyton", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! `adyton-host`: the one process on the parent instance.
+
+use adyton_host::blobs::Release;
+use adyton_host::enclave::{BlobListener, Enclave};
+use adyton_host::launch::{Launch, Running};
+use adyton_host::relay::{self, Counters, Limits, Listen, Listener};
+use anyhow::{Context, Result, bail};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  ended by Ctrl-C or SIGTERM, and the enclave with it
+  1  a file, an address or the enclave is at fault; the message says which
+  2  the command line is wrong";
+
+/// Relay clients to an enclave, and serve it its release. Nobody trusts this program.
+#[derive(Debug, Parser)]
+#[command(name = "adyton-host", version, after_help = EXIT_CODES, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run until Ctrl-C.
+    #[command(
+        after_help = "Example:\n  adyton-host run --release release --enclave vsock:16 --listen 0.0.0.0:8443 \
+                            --eif adyton.eif"
+    )]
+    Run(Run),
+    /// Print a completion script for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    /// The release folder, made by `adyton release`.
+    #[arg(long, value_name = "DIR")]
+    release: PathBuf,
+    /// The enclave's place on the bus: vsock:CID or unix:PATH.
+    #[arg(long, value_name = "ADDRESS")]
+    enclave: Enclave,
+    /// Where clients connect: ADDRESS:PORT or unix:PATH.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
+    listen: Listen,
+    /// Start this enclave image with nitro-cli, and end it with the host.
+    #[arg(long, value_name = "FILE", conflicts_with = "simulator")]
+    eif: Option<PathBuf>,
+    /// Processors of the enclave.
+    #[arg(long, default_value_t = 2)]
+    cpus: u32,
+    /// Memory of the enclave, in MiB.
+    #[arg(long, default_value_t = 2048)]
+    memory_mib: u32,
+    /// Start this program in place of an enclave.
+    #[arg(long, value_name = "PROGRAM")]
+    simulator: Option<PathBuf>,
+    /// An argument for the simulator; may be repeated.
+    #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
+    simulator_arg: Vec<String>,
+    /// Most connections at a time.
+    #[arg(long, default_value_t = 256)]
+    max_connections: usize,
+    /// Seconds without a byte after which a connection is closed.
+    #[arg(long, default_value_t = 90)]
+    idle: u64,
+    /// Print JSON lines instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let run = match cli.command {
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "adyton-host", &mut std::io::stdout());
+            return ExitCode::SUCCESS;
+        }
+        Command::Run(run) => run,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(serve(run))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            anstream::eprintln!("adyton-host: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(run: Run) -> Result<()> {
+    let release = Release::open(run.release.clone()).with_context(|| {
+        format!("{}: no release here; make one with `adyton release`", run.release.display())
+    })?;
+    let blobs = run.enclave.listen_for_blobs().context("the blob port")?;
+    let listener = Listener::bind(&run.listen).await.with_context(|| format!("{:?}", run.listen))?;
+    let address = listener.address()?;
+    let limits =
+        Limits { connections: run.max_connections, idle: Duration::from_secs(run.idle), ..Limits::default() };
+    let counters = Arc::new(Counters::default());
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+
+    let mut enclave = start(&run).await?;
+    if run.json {
+        println!("{}", json!({ "listening": address }));
+    } else {
+        println!("relaying {address} to the enclave");
+    }
+    let relaying = relay::run(listener, run.enclave.clone(), limits, Arc::clone(&counters));
+    let outcome = tokio::select! {
+        ended = relaying => ended.context("the listener"),
+        ended = serve_blobs(blobs, release, run.json) => ended.context("the blob port"),
+        status = ended(&mut enclave) => Err(anyhow::anyhow!("the enclave ended ({})", status?)),
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+    };
+    if let Some(enclave) = &mut enclave {
+        // It may have ended already; then there is nothing to stop.
+        let _ = enclave.stop().await;
+    }
+    tell(&counters, run.json);
+    outcome
+}
+
+async fn start(run: &Run) -> Result<Option<Running>> {
+    let launch = match (&run.eif, &run.simulator) {
+        (Some(eif), None) => Launch::Nitro { eif: eif.clone(), cpus: run.cpus, memory_mib: run.memory_mib },
+        (None, Some(program)) => {
+            Launch::Simulator { program: program.clone(), arguments: run.simulator_arg.clone() }
+        }
+        (None, None) => return Ok(None),
+        (Some(_), Some(_)) => bail!("--eif and --simulator exclude each other"),
+    };
+    Ok(Some(launch.start(&run.enclave).await?))
+}
+
+async fn ended(enclave: &mut Option<Running>) -> std::io::Result<std::process::ExitStatus> {
+    match enclave {
+        Some(enclave) => enclave.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Serves the release; shows how much of the weights the enclave has fetched.
+async fn serve_blobs(listener: BlobListener, release: Release, json: bool) -> std::io::Result<()> {
+    loop {
+        let stream = listener.accept().await?;
+        let release = release.clone();
+        tokio::spawn(async move {
+            let bar = progress(&release, json);
+            let served = release.serve(stream, &|bytes| bar.inc(bytes)).await;
+            bar.finish_and_clear();
+            if let Err(e) = served {
+                eprintln!("adyton-host: blob port: {e}");
+            }
+        });
+    }
+}
+
+fn progress(release: &Release, json: bool) -> ProgressBar {
+    match release.weights_size() {
+        Some(size) if !json => {
+            let bar = ProgressBar::new(size);
+            let style = "enclave loads  {bar:40} {bytes}/{total_bytes} {bytes_per_sec}";
+            if let Ok(style) = ProgressStyle::with_template(style) {
+                bar.set_style(style);
+            }
+            bar
+        }
+        _ => ProgressBar::hidden(),
+    }
+}
+
+fn tell(counters: &Counters, json: bool) {
+    let get = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
+    let (relayed, refused, lost) =
+        (get(&counters.relayed), get(&counters.refused), get(&counters.unreachable));
+    let (up, down) = (get(&counters.upward), get(&counters.downward));
+    if json {
+        println!(
+            "{}",
+            json!({
+                "relayed": relayed, "refused": refused, "unreachable": lost, "bytes_up": up, "bytes_down": down,
+            })
+        );
+    } else {
+        println!(
+            "relayed {relayed} connections, {up} bytes up, {down} down; {refused} refused, {lost} unreachable"
+        );
+    }
+}
