@@ -1,0 +1,51 @@
+# Two commands, nothing before them: `make run` and `make test`.
+
+SHELL := /bin/bash
+CARGO ?= cargo
+PROMPT ?= What is an enclave? Answer in two sentences.
+LISTEN ?= 127.0.0.1:8080
+MODEL ?=
+
+BIN := target/release
+model_flag = $(if $(MODEL),--model "$(MODEL)",)
+
+.PHONY: help run serve test build model setup sdk format lint check fuzz-smoke bench deny clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: build $(if $(MODEL),,model) ## Boot a simulated enclave, verify it, ask it PROMPT="...", verify the receipt
+	@$(BIN)/adyton-sim $(model_flag) run "$(PROMPT)"
+
+serve: build $(if $(MODEL),,model) ## Keep it up, with the OpenAI-compatible proxy on LISTEN=127.0.0.1:8080
+	@$(BIN)/adyton-sim $(model_flag) serve --listen $(LISTEN)
+
+test: setup model format lint build sdk ## Everything: formatting, lints, unit, vector, compile-fail, fuzz-smoke and system tests
+	$(CARGO) test --release --locked --workspace
+
+setup: ## Install, or ask for, what is missing
+	@deploy/setup
+
+model: setup ## Fetch the default model, pinned by SHA-256
+	@deploy/fetch-model
+
+build: setup ## Build every program
+	$(CARGO) build --release --locked --workspace --bins
+
+sdk: setup ## The real OpenAI SDK, for the system tests
+	@tests/fetch-sdk
+
+format: setup ## Check the formatting
+	$(CARGO) fmt --all --check
+
+lint: setup ## Lints, warnings denied
+	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+
+bench: build model ## Print medians: appraisal, handshake, first token, tokens a second
+	$(CARGO) bench --locked -p adyton-tests --bench paths
+
+deny: ## Licences, advisories, sources, with cargo-deny (cargo install cargo-deny)
+	$(CARGO) deny check
+
+clean: ## Remove what was built; the fetched model stays
+	$(CARGO) clean

@@ -1,0 +1,303 @@
+//! A whole simulated world: issuer, release, host, enclave, and the files a client needs. Real programs, real sockets.
+//!
+//! # Promises
+//! - It is up when [`World::start`] returns: the enclave has said that it listens. Nothing waits for a length of time.
+//! - Everything ends with the value, also when its owner is killed (each process is tied to its parent).
+//!
+//! # Does not
+//! - Build: the programs must stand beside the running one, and the model must be there.
+
+use crate::simulation::{IMAGE_FILE, ImageFile, ROOT_FILE, ROOT_VARIABLE, anchor_from_file};
+use adyton_attestation::anchor::TrustAnchor;
+use adyton_attestation::reference::{Owner, ReferenceValues};
+use adyton_client::session::{Policy, Target};
+use adyton_client::{release, token};
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The name under which simulated enclaves offer their model.
+pub const MODEL_NAME: &str = "smollm2-135m-instruct";
+/// The issuer of simulated worlds.
+const ISSUER: &str = "https://issuer.localhost";
+/// Its audience.
+const AUDIENCE: &str = "adyton";
+
+/// What to start.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The GGUF file.
+    pub model: PathBuf,
+    /// The model's name.
+    pub name: String,
+    /// Where clients connect; a port of 0 takes a free one.
+    pub listen: String,
+    /// Arguments for the simulated enclave.
+    pub enclave_arguments: Vec<String>,
+    /// `peers.json` of the policy pack.
+    pub peers: String,
+    /// A change to the release folder after it was made: what a lying host would do.
+    pub tamper: Option<fn(&Path) -> Result<()>>,
+    /// What the host shows goes to the terminal.
+    pub show_host: bool,
+}
+
+impl Plan {
+    /// The ordinary plan for a model.
+    pub fn new(model: PathBuf) -> Plan {
+        Plan {
+            model,
+            name: MODEL_NAME.to_owned(),
+            listen: "127.0.0.1:0".to_owned(),
+            enclave_arguments: Vec::new(),
+            peers: "[]".to_owned(),
+            tamper: None,
+            show_host: false,
+        }
+    }
+}
+
+/// A running world.
+#[derive(Debug)]
+pub struct World {
+    folder: tempfile::TempDir,
+    host: Child,
+    lines: BufReader<ChildStdout>,
+    address: String,
+}
+
+impl World {
+    /// Makes an issuer and a release, starts host and enclave, and waits until the enclave listens.
+    ///
+    /// # Errors
+    /// If a program or the model is missing, or the enclave ends before it listens.
+    pub fn start(plan: &Plan) -> Result<World> {
+        let folder = tempfile::tempdir()?;
+        prepare(folder.path(), plan)?;
+        if let Some(tamper) = plan.tamper {
+            tamper(&folder.path().join("release"))?;
+        }
+        let mut host = spawn_host(folder.path(), plan)?;
+        let lines = BufReader::new(host.stdout.take().context("the host's output")?);
+        let mut world = World { folder, host, lines, address: String::new() };
+        world.wait_until_up()?;
+        world.write_reference()?;
+        Ok(world)
+    }
+
+    fn wait_until_up(&mut self) -> Result<()> {
+        let mut enclave = false;
+        while self.address.is_empty() || !enclave {
+            let mut line = String::new();
+            if self.lines.read_line(&mut line)? == 0 {
+                bail!("the host ended before the enclave listened ({})", self.host.wait()?);
+            }
+            let said: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+            if let Some(address) = said.get("listening").and_then(|a| a.as_str()) {
+                address.clone_into(&mut self.address);
+            }
+            enclave |= said.get("enclave").is_some();
+        }
+        Ok(())
+    }
+
+    /// What a relying party gets from whoever built the image and the release.
+    fn write_reference(&self) -> Result<()> {
+        let image: ImageFile = serde_json::from_slice(&fs::read(self.path(IMAGE_FILE))?)?;
+        let manifest = fs::read(self.path("release").join(release::MANIFEST_FILE))?;
+        let pcr16 = adyton_attestation::binding::manifest_pcr16(&manifest);
+        let owner = Owner::Signer { pcr8: image.pcr8 };
+        // A debug enclave has no reference values, by construction; its tests bring their own.
+        if let Ok(reference) = ReferenceValues::new(vec![image.image], vec![pcr16], owner) {
+            fs::write(self.reference_file(), reference.to_json())?;
+        }
+        Ok(())
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The same, for the client library.
+    pub fn target(&self) -> Target {
+        Target::Tcp(self.address.clone())
+    }
+
+    /// A file of this world.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The reference values of this world's enclave.
+    pub fn reference_file(&self) -> PathBuf {
+        self.path("reference.json")
+    }
+
+    /// The development root.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn anchor(&self) -> Result<TrustAnchor> {
+        anchor_from_file(&self.path(ROOT_FILE))
+    }
+
+    /// The policy of a relying party who means this enclave.
+    ///
+    /// # Errors
+    /// If the files of the world cannot be read.
+    pub fn policy(&self) -> Result<Policy> {
+        let reference = ReferenceValues::from_json(&fs::read(self.reference_file())?)?;
+        let key_exchange = adyton_attestation::tls::KeyExchange::HybridOnly;
+        Ok(Policy { anchor: self.anchor()?, reference, key_exchange })
+    }
+
+    /// A token for roles and a clearance, for `lifetime` seconds from `from` (seconds relative to now).
+    ///
+    /// # Errors
+    /// If the issuer's key cannot be read.
+    pub fn token(&self, roles: &[&str], clearance: u8, from: i64, lifetime: u64) -> Result<String> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let iat = now.checked_add_signed(from).context("time")?;
+        let claims = token::Claims {
+            iss: ISSUER.into(),
+            sub: "developer".into(),
+            aud: AUDIENCE.into(),
+            iat,
+            exp: iat + lifetime,
+            tenant: "development".into(),
+            roles: roles.iter().map(|r| (*r).to_owned()).collect(),
+            clearance,
+        };
+        Ok(token::mint(&fs::read(self.path("issuer.key"))?, &claims)?)
+    }
+
+    /// A token with which the shipped policy permits everyday chat.
+    ///
+    /// # Errors
+    /// If the issuer's key cannot be read.
+    pub fn chat_token(&self) -> Result<String> {
+        self.token(&["chat"], 0, 0, 12 * 3600)
+    }
+
+    /// The simulated `adyton` command, told this world's root.
+    ///
+    /// # Errors
+    /// If the program is not there.
+    pub fn client(&self) -> Result<Command> {
+        let mut command = Command::new(program("adyton-sim-client")?);
+        command.env(ROOT_VARIABLE, self.path(ROOT_FILE)).env_remove("ADYTON_TOKEN");
+        Ok(command)
+    }
+
+    /// The host's process.
+    pub fn host(&mut self) -> &mut Child {
+        &mut self.host
+    }
+
+    /// Process IDs of the enclave's processes, by program name: read from `/proc`, where the host's children stand.
+    ///
+    /// # Errors
+    /// If `/proc` cannot be read.
+    pub fn descendants(&self, name: &str) -> Result<Vec<u32>> {
+        let mut found = Vec::new();
+        let mut parents = vec![self.host.id()];
+        while let Some(parent) = parents.pop() {
+            for child in children(parent)? {
+                parents.push(child);
+                let command = fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
+                let program = command.split(|&b| b == 0).next().unwrap_or_default();
+                if program.ends_with(name.as_bytes()) {
+                    found.push(child);
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // Asked first, so that the host ends the enclave; killed if it is gone already, which changes nothing.
+        if let Some(pid) = i32::try_from(self.host.id()).ok().and_then(rustix::process::Pid::from_raw) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        let _ = self.host.wait();
+    }
+}
+
+fn children(parent: u32) -> Result<Vec<u32>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else { continue };
+        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
+        // The name in parentheses may hold anything; the fields after the last one are state and parent.
+        let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        if fields.nth(1).and_then(|p| p.parse::<u32>().ok()) == Some(parent) {
+            found.push(pid);
+        }
+    }
+    Ok(found)
+}
+
+fn prepare(folder: &Path, plan: &Plan) -> Result<()> {
+    let key = token::new_key()?;
+    fs::write(folder.join("issuer.key"), &key)?;
+    let policy = folder.join("policy");
+    fs::create_dir(&policy)?;
+    for name in adyton_wire::manifest::POLICY_FILES {
+        fs::copy(policy_folder().join(name), policy.join(name)).with_context(|| name.to_owned())?;
+    }
+    let issuers = serde_json::json!([token::issuer_entry(&key, ISSUER, AUDIENCE)?]);
+    fs::write(policy.join("issuers.json"), issuers.to_string())?;
+    fs::write(policy.join("peers.json"), &plan.peers)?;
+    release::build(&plan.model, &plan.name, &policy, &folder.join("release"), |_| ())?;
+    Ok(())
+}
+
+fn spawn_host(folder: &Path, plan: &Plan) -> Result<Child> {
+    let bus = folder.join("bus");
+    let mut command = Command::new(program("adyton-host")?);
+    command.args(["run", "--json", "--listen", &plan.listen]);
+    command.arg("--release").arg(folder.join("release"));
+    command.arg("--enclave").arg(format!("unix:{}", bus.display()));
+    command.arg("--simulator").arg(program("adyton-sim-enclave")?);
+    for argument in ["--state".to_owned(), folder.display().to_string()].iter().chain(&plan.enclave_arguments)
+    {
+        command.arg("--simulator-arg").arg(argument);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    if !plan.show_host {
+        command.stderr(Stdio::null());
+    }
+    command.spawn().context("adyton-host")
+}
+
+/// The policy pack that ships.
+pub fn policy_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../enclave/policy")
+}
+
+/// The default model in the cache, as `make model` leaves it; `ADYTON_TEST_MODEL` names another.
+///
+/// # Errors
+/// If it is not there.
+pub fn default_model() -> Result<PathBuf> {
+    let cached =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cache/models/SmolLM2-135M-Instruct.Q4_1.gguf");
+    let path = std::env::var_os("ADYTON_TEST_MODEL").map_or(cached, PathBuf::from);
+    if path.is_file() { Ok(path) } else { bail!("{}: the model is absent; run `make model`", path.display()) }
+}
+
+/// A program beside the running one. Test binaries stand one folder deeper.
+///
+/// # Errors
+/// If it was not built.
+pub fn program(name: &str) -> Result<PathBuf> {
+    let here = std::env::current_exe()?;
+    let found = here.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.is_file());
+    found.with_context(|| format!("{name} is not built; run `make build`"))
+}
