@@ -12,7 +12,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
+/// How long the sentinel may take to answer. It decides in microseconds; evidence takes some milliseconds.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Most sockets that were handed over and not yet taken.
 const MAX_ARRIVING: usize = 64;
 
@@ -138,8 +141,12 @@ impl Gate {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, answer) = oneshot::channel();
         self.waiting.lock().map_err(|_| Silent)?.insert(id, kind(sender));
-        self.channel.send(&message(id), &[]).await.map_err(|_| Silent)?;
-        answer.await.map_err(|_| Silent)
+        let sent = timeout(PATIENCE, self.channel.send(&message(id), &[])).await;
+        sent.map_err(|_late| Silent)?.map_err(|_| Silent)?;
+        match timeout(PATIENCE, answer).await {
+            Ok(answer) => answer.map_err(|_| Silent),
+            Err(_late) => Err(Silent),
+        }
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Simulation {
     pub state: PathBuf,
     /// The worker's program.
     pub worker: PathBuf,
+    /// The seed of the mock's keys; random if `None`. Tests that play a second enclave under the same root set it.
+    pub seed: Option<[u8; 32]>,
     /// True to show what a debug enclave looks like: PCR0 to 2 are zero.
     pub debug: bool,
 }
@@ -58,7 +60,9 @@ impl Simulation {
     pub fn run(&self) -> Result<adyton_sentinel::EnclaveEnd> {
         let pcrs = self.measure()?;
         let pcrs = if self.debug { pcrs.in_debug_mode() } else { pcrs };
-        let nsm = MockNsm::new(MockConfig::fresh(Arc::new(now_ms), pcrs)?)?;
+        let mut config = MockConfig::fresh(Arc::new(now_ms), pcrs)?;
+        config.seed = self.seed.unwrap_or(config.seed);
+        let nsm = MockNsm::new(config)?;
         std::fs::write(self.state.join(ROOT_FILE), nsm.root_der())?;
         let image = Image { pcr0: pcrs.pcr0, pcr1: pcrs.pcr1, pcr2: pcrs.pcr2 };
         let file = ImageFile { image, pcr8: pcrs.pcr8 };
@@ -101,7 +105,8 @@ fn sha384(bytes: &[u8]) -> Measurement {
     Measurement::new(out)
 }
 
-fn now_ms() -> u64 {
+/// The system clock in milliseconds since the epoch, as the mock wants it.
+pub fn now_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     u64::try_from(now).unwrap_or(u64::MAX)
 }

@@ -172,7 +172,7 @@ mod tests {
     fn the_shipped_policy_decides_as_its_comments_say() {
         let point = DecisionPoint::load(SCHEMA, POLICIES).unwrap();
         let long_purpose = "x".repeat(MAX_PURPOSE + 1);
-        let cases: [(&[&str], u8, Action, Option<Refusal>); 9] = [
+        let cases: [(&[&str], u8, Action, Option<Refusal>); 10] = [
             (&["chat"], 0, generate("general", 100), None),
             (&["chat"], 0, Action::ListModels, None),
             (&[], 3, generate("general", 100), Some(Refusal::Denied)),
@@ -180,6 +180,7 @@ mod tests {
             (&["chat"], 1, generate("health", 100), Some(Refusal::Denied)),
             (&["chat"], 2, generate("health", 100), None),
             (&["chat"], 3, generate("world domination", 100), Some(Refusal::Denied)),
+            (&["chat"], 3, generate("restricted", 100), Some(Refusal::Denied)),
             (&["chat"], 3, generate("general", 4097), Some(Refusal::Denied)),
             (&["chat"], 3, generate(&long_purpose, 1), Some(Refusal::Evaluation)),
         ];
@@ -187,6 +188,13 @@ mod tests {
             let decided = point.decide(&who(roles, clearance), &action, "m").err();
             assert_eq!(decided, expected, "{roles:?} {clearance} {action:?}");
         }
+    }
+
+    #[test]
+    fn restricted_text_is_for_attested_principals() {
+        let point = DecisionPoint::load(SCHEMA, POLICIES).unwrap();
+        let enclave = Principal { attested: true, ..who(&["chat"], 3) };
+        assert!(point.decide(&enclave, &generate("restricted", 100), "m").is_ok());
     }
 
     #[test]

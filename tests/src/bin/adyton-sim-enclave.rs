@@ -17,9 +17,17 @@ struct Cli {
     /// The worker's program; the one beside this one by default.
     #[arg(long)]
     worker: Option<PathBuf>,
+    /// 32 bytes of hex from which the mock's keys follow; random by default.
+    #[arg(long, value_parser = seed)]
+    seed: Option<[u8; 32]>,
     /// Show zero PCRs, as a debug enclave does.
     #[arg(long)]
     debug_enclave: bool,
+}
+
+fn seed(text: &str) -> Result<[u8; 32], String> {
+    let bytes = hex::decode(text).map_err(|e| e.to_string())?;
+    bytes.try_into().map_err(|_| "expected 32 bytes of hex".to_owned())
 }
 
 fn main() -> ExitCode {
@@ -36,7 +44,8 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let simulation = Simulation { bus: cli.bus, state: cli.state, worker, debug: cli.debug_enclave };
+    let simulation =
+        Simulation { bus: cli.bus, state: cli.state, worker, seed: cli.seed, debug: cli.debug_enclave };
     match simulation.run() {
         Ok(end) => {
             eprintln!("SIMULATED enclave: {end}");

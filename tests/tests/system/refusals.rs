@@ -1,0 +1,104 @@
+//! Bad requests of honest transport: each gets its own clear error, and the session lives on.
+
+use crate::support::{ask, ask_as, question, session, world};
+use adyton_client::chat::{ChatError, Question};
+use adyton_client::session::AttestedSession;
+use http_body_util::BodyExt;
+use hyper::Method;
+use serde_json::{Value, json};
+
+fn refusal(outcome: Result<impl Sized, ChatError>) -> (u16, String) {
+    match outcome {
+        Err(ChatError::Refused { status, code, .. }) => (status, code),
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("it was answered"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_checked_inside_the_enclave() {
+    let world = world();
+    let session = session(&world).await;
+    let other = crate::support::world();
+    let cases = [
+        ("absent", String::new(), 401, "token_absent"),
+        ("garbage", "garbage".into(), 401, "invalid_api_key"),
+        ("too long", "x".repeat(5000), 401, "invalid_api_key"),
+        ("another issuer's", other.chat_token().unwrap(), 401, "invalid_api_key"),
+        ("expired", world.token(&["chat"], 0, -7200, 3600).unwrap(), 401, "token_expired"),
+        ("not yet valid", world.token(&["chat"], 0, 3600, 3600).unwrap(), 401, "token_expired"),
+        ("without the role", world.token(&["audit"], 3, 0, 600).unwrap(), 403, "forbidden"),
+    ];
+    for (what, token, status, code) in cases {
+        let refused = refusal(ask_as(&world, &session, &token, &question(4)).await);
+        assert_eq!(refused, (status, code.to_owned()), "{what}");
+    }
+    ask(&world, &session, &question(4)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_policy_decides_on_purpose_and_clearance() {
+    let world = world();
+    let session = session(&world).await;
+    let health = Question { purpose: Some("health".into()), ..question(4) };
+    assert_eq!(refusal(ask(&world, &session, &health).await), (403, "forbidden".into()));
+    let cleared = world.token(&["chat"], 2, 0, 600).unwrap();
+    ask_as(&world, &session, &cleared, &health).await.unwrap();
+    assert_eq!(refusal(ask(&world, &session, &question(5000)).await), (403, "forbidden".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prompt_over_the_context_is_told_its_size() {
+    let world = world();
+    let session = session(&world).await;
+    let long = Question { prompt: "word ".repeat(20_000), ..question(4) };
+    match ask(&world, &session, &long).await.map(|_| ()) {
+        Err(ChatError::Refused { status: 400, code, message }) => {
+            assert_eq!(code, "context_length_exceeded");
+            assert!(message.contains("tokens"), "{message}");
+        }
+        other => panic!("{other:?}"),
+    }
+    ask(&world, &session, &question(4)).await.unwrap();
+}
+
+async fn post(session: &AttestedSession, token: &str, body: Vec<u8>) -> (u16, String) {
+    let response =
+        session.send(Method::POST, "/v1/chat/completions", Some(token), body.into()).await.unwrap();
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let error: Value = serde_json::from_slice(&body).unwrap_or_default();
+    (status, error.pointer("/error/code").and_then(Value::as_str).unwrap_or_default().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn malformed_requests_are_refused_as_openai_does() {
+    let world = world();
+    let session = session(&world).await;
+    let token = world.chat_token().unwrap();
+    let user = json!([{ "role": "user", "content": "hi" }]);
+    let model = adyton_tests::world::MODEL_NAME;
+    let cases = [
+        (b"{".to_vec(), 400, "invalid_json"),
+        (json!({ "model": model }).to_string().into(), 400, "missing_required_parameter"),
+        (
+            json!({ "model": model, "messages": user, "surprise": 1 }).to_string().into(),
+            400,
+            "unknown_parameter",
+        ),
+        (
+            json!({ "model": model, "messages": user, "n": 3 }).to_string().into(),
+            400,
+            "unsupported_parameter",
+        ),
+        (json!({ "model": "gpt-5", "messages": user }).to_string().into(), 404, "model_not_found"),
+        (json!({ "model": model, "messages": [] }).to_string().into(), 400, "invalid_value"),
+        (vec![b' '; (1 << 20) + 1], 413, "request_too_large"),
+    ];
+    for (body, status, code) in cases {
+        assert_eq!(post(&session, &token, body).await, (status, code.to_owned()));
+    }
+    let lost = session.send(Method::GET, "/v1/embeddings", Some(&token), Vec::new().into()).await.unwrap();
+    assert_eq!(lost.status().as_u16(), 404);
+    ask(&world, &session, &question(4)).await.unwrap();
+}
