@@ -9,7 +9,7 @@ MODEL ?=
 BIN := target/release
 model_flag = $(if $(MODEL),--model "$(MODEL)",)
 
-.PHONY: help run serve test build model setup sdk format lint check fuzz-smoke bench deny clean
+.PHONY: help run serve test build model setup sdk format lint bench deny clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14

@@ -8,7 +8,7 @@
 //!
 //! `exporter` is the TLS 1.3 exporter (RFC 8446, section 7.5) of this connection, 48 bytes, with [`EXPORTER_LABEL`] and
 //! the client's 32-byte nonce as context; `spki_sha384` is SHA-384 over the DER SubjectPublicKeyInfo of the
-//! certificate whose holder makes the claim; `manifest_sha384` is SHA-384 over the manifest's bytes.
+//! enclave's certificate, for both roles (a client has none); `manifest_sha384` is SHA-384 over the manifest's bytes.
 //!
 //! # Promises
 //! - Each part is length-prefixed, so no two different bindings have the same bytes.
@@ -66,7 +66,7 @@ pub struct SessionBinding {
     pub role: Role,
     /// The TLS exporter of this connection, context = the nonce.
     pub exporter: [u8; EXPORTER_LEN],
-    /// SHA-384 of the SubjectPublicKeyInfo (DER) of the certificate of the role's end; see [`spki_sha384`].
+    /// SHA-384 of the SubjectPublicKeyInfo (DER) of the enclave's certificate, whichever role claims; see [`spki_sha384`].
     pub spki_sha384: [u8; 48],
     /// SHA-384 of the release manifest's bytes.
     pub manifest_sha384: [u8; 48],

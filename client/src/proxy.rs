@@ -11,6 +11,7 @@
 //! insists on sending some API key); otherwise each sends its own.
 
 use crate::answer::{Kept, check};
+use crate::files::write_private;
 use crate::session::{AttestedSession, ConnectError, Policy, Target, connect};
 use adyton_attestation::receipt::Bundle;
 use bytes::Bytes;
@@ -70,15 +71,23 @@ impl Proxy {
         }
     }
 
-    /// Serves until the listener fails.
+    /// Listens.
     ///
     /// # Errors
-    /// If `listener` is not on loopback, or fails.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener) -> io::Result<()> {
-        let address = listener.local_addr()?;
+    /// If the address is not on loopback, or taken.
+    pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
         if !address.ip().is_loopback() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the proxy listens on loopback only"));
         }
+        TcpListener::bind(address).await
+    }
+
+    /// Serves until the listener, made by [`Proxy::bind`], fails.
+    ///
+    /// # Errors
+    /// What the listener says.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener) -> io::Result<()> {
+        let address = listener.local_addr()?;
         loop {
             let (stream, _) = listener.accept().await?;
             let proxy = Arc::clone(&self);
@@ -116,7 +125,11 @@ impl Proxy {
             return Err((StatusCode::NOT_FOUND, "unknown_url", "the proxy does not relay this route".into()));
         }
         let body = Limited::new(body, MAX_BODY).collect().await.map_err(|_| {
-            (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", format!("the body is over {MAX_BODY} bytes"))
+            (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "request_too_large",
+                format!("the body broke off, or is over {MAX_BODY} bytes"),
+            )
         })?;
         let body = body.to_bytes();
         let unverified = |e: ConnectError| (StatusCode::BAD_GATEWAY, "enclave_unverified", e.to_string());
@@ -193,7 +206,7 @@ impl Proxy {
 
     async fn keep(&self, bundle: &Bundle, name: &str) -> io::Result<()> {
         match &self.receipts {
-            Some(folder) => tokio::fs::write(folder.join(name), bundle.to_json()).await,
+            Some(folder) => write_private(&folder.join(name), bundle.to_json().as_bytes()),
             None => Ok(()),
         }
     }

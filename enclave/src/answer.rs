@@ -110,16 +110,19 @@ enum End {
 impl Answer {
     /// Writes events as the text is released.
     async fn stream(mut self, options: StreamOptions, frames: Sender) {
-        let first = self.frame.chunk(&json!({ "role": "assistant", "content": "" }), None);
-        let mut end = if self.write(&first, &frames).await { None } else { Some(End::Cut) };
+        let opened = self.write(self.frame.opening(), &frames).await;
+        let mut end = if opened { None } else { Some(End::Cut) };
         while end.is_none() {
-            let (released, ended) = self.advance().await;
+            let (released, ended) = tokio::select! {
+                advanced = self.advance() => advanced,
+                // Nobody listens any more: the generation ends with this value.
+                () = frames.closed() => (None, Some(End::Cut)),
+            };
             end = ended;
-            if !released.is_empty() {
-                let chunk = self.frame.chunk(&json!({ "content": released }), None);
-                if !self.write(&chunk, &frames).await {
-                    end = Some(End::Cut);
-                }
+            if let Some(released) = released.filter(|released| !released.is_empty())
+                && !self.write(self.frame.text(&released), &frames).await
+            {
+                end = Some(End::Cut);
             }
         }
         let complete = match end {
@@ -134,20 +137,19 @@ impl Answer {
     }
 
     async fn close(&mut self, reason: &str, usage: Usage, options: StreamOptions, frames: &Sender) -> bool {
-        let last = self.frame.chunk(&json!({}), Some(reason));
-        let mut sent = self.write(&last, frames).await;
+        let mut sent = self.write(self.frame.closing(reason), frames).await;
         if options.include_usage {
-            sent = sent && self.write(&self.frame.usage(usage), frames).await;
+            sent = sent && self.write(self.frame.usage(usage), frames).await;
         }
         sent && self.committed.send(Bytes::from_static(b"data: [DONE]\n\n"), frames).await
     }
 
     /// Collects the whole answer into one frame.
     async fn collect(mut self, frames: Sender) -> Result<(), ApiError> {
-        let mut text = String::new();
+        let mut text = Vec::new();
         let (reason, usage) = loop {
             let (released, end) = self.advance().await;
-            text.push_str(&released);
+            text.extend(released);
             match end {
                 None => {}
                 Some(End::Whole(reason, usage)) => break (reason, usage),
@@ -163,18 +165,18 @@ impl Answer {
         Ok(())
     }
 
-    /// Waits for the next event: the text that the screen releases for it, and the end if it is one.
-    async fn advance(&mut self) -> (String, Option<End>) {
-        match self.tokens.next().await {
-            Some(Event::Text(text)) => match self.screen.push(text.expose()) {
-                Output::Clear(released) => (taken(&released), None),
-                Output::Blocked => (String::new(), Some(self.blocked())),
-            },
-            Some(Event::Finished(reason, usage)) => match self.screen.finish() {
-                Output::Clear(released) => (taken(&released), Some(End::Whole(word(reason), usage))),
-                Output::Blocked => (String::new(), Some(self.blocked())),
-            },
-            Some(Event::Cut) | None => (String::new(), Some(End::Cut)),
+    /// Waits for the next event: the text that the screen releases for it, and the end if it is one. Cancel-safe.
+    async fn advance(&mut self) -> (Option<Released>, Option<End>) {
+        let (output, end) = match self.tokens.next().await {
+            Some(Event::Text(text)) => (self.screen.push(text.expose()), None),
+            Some(Event::Finished(reason, usage)) => {
+                (self.screen.finish(), Some(End::Whole(word(reason), usage)))
+            }
+            Some(Event::Cut) | None => return (None, Some(End::Cut)),
+        };
+        match output {
+            Output::Clear(released) => (Some(released), end),
+            Output::Blocked => (None, Some(self.blocked())),
         }
     }
 
@@ -185,8 +187,8 @@ impl Answer {
     }
 
     /// Writes one event. False if the client is gone.
-    async fn write(&mut self, event: &Value, frames: &Sender) -> bool {
-        self.committed.send(format!("data: {event}\n\n").into(), frames).await
+    async fn write(&mut self, event: Written, frames: &Sender) -> bool {
+        self.committed.send(format!("data: {}\n\n", event.0).into(), frames).await
     }
 
     /// Ends the generation, gets the receipt and sends it as a trailer.
@@ -234,6 +236,9 @@ impl Committed {
     }
 }
 
+/// An event for the client. Made by [`Envelope`], whose only source of text is [`Released`].
+struct Written(Value);
+
 /// The fields that all objects of one answer share.
 struct Envelope {
     id: String,
@@ -248,16 +253,29 @@ impl Envelope {
         Some(Envelope { id: format!("chatcmpl-{}", hex::encode(id.first_chunk::<12>()?)), created, model })
     }
 
-    fn chunk(&self, delta: &Value, reason: Option<&str>) -> Value {
+    fn opening(&self) -> Written {
+        self.chunk(&json!({ "role": "assistant", "content": "" }), None)
+    }
+
+    fn text(&self, released: &Released) -> Written {
+        self.chunk(&json!({ "content": released.expose() }), None)
+    }
+
+    fn closing(&self, reason: &str) -> Written {
+        self.chunk(&json!({}), Some(reason))
+    }
+
+    fn chunk(&self, delta: &Value, reason: Option<&str>) -> Written {
         let choice = json!({ "index": 0, "delta": delta, "logprobs": null, "finish_reason": reason });
-        self.object("chat.completion.chunk", json!([choice]), Value::Null)
+        Written(self.object("chat.completion.chunk", json!([choice]), Value::Null))
     }
 
-    fn usage(&self, usage: Usage) -> Value {
-        self.object("chat.completion.chunk", json!([]), counts(usage))
+    fn usage(&self, usage: Usage) -> Written {
+        Written(self.object("chat.completion.chunk", json!([]), counts(usage)))
     }
 
-    fn completion(&self, text: &str, reason: &str, usage: Usage) -> Value {
+    fn completion(&self, text: &[Released], reason: &str, usage: Usage) -> Value {
+        let text: String = text.iter().map(Released::expose).collect();
         let message = json!({ "role": "assistant", "content": text, "refusal": null });
         let choice = json!({ "index": 0, "message": message, "logprobs": null, "finish_reason": reason });
         self.object("chat.completion", json!([choice]), counts(usage))
@@ -284,10 +302,6 @@ fn word(reason: FinishReason) -> &'static str {
         FinishReason::Stop => "stop",
         FinishReason::Length => "length",
     }
-}
-
-fn taken(released: &Released) -> String {
-    released.expose().to_owned()
 }
 
 fn random() -> Option<[u8; 32]> {

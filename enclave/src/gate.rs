@@ -1,7 +1,7 @@
 //! How the worker asks the sentinel: evidence, grants, receipts. The only way out of the worker but its sockets.
 
 use crate::lease::Lease;
-use adyton_wire::channel::{Channel, ChannelError};
+use adyton_wire::channel::Channel;
 use adyton_wire::control::{
     Account, Action, Decision, Denial, GrantId, RequestId, ToSentinel, ToWorker, Token,
 };
@@ -25,14 +25,14 @@ const MAX_ARRIVING: usize = 64;
 pub struct Silent;
 
 /// Having a `Grant` tells you that the sentinel permitted one generation. Good once: whoever generates takes it by
-/// value and gets a [`Spent`] back.
+/// value and gets a [`Spent`] back. Dropped unused, it goes back to the sentinel.
 ///
 /// ```compile_fail,E0451
-/// let forged = adyton_enclave::gate::Grant { id: todo!(), max_tokens: 1, until: todo!() };
+/// let forged = adyton_enclave::gate::Grant { held: todo!(), max_tokens: 1, until: todo!() };
 /// ```
 #[derive(Debug)]
 pub struct Grant {
-    id: GrantId,
+    held: Held,
     max_tokens: u32,
     until: Instant,
 }
@@ -45,14 +45,14 @@ impl Grant {
 
     /// Begins to use the grant.
     pub fn spend(self) -> Spent {
-        Spent { id: self.id, until: self.until }
+        Spent { held: self.held, until: self.until }
     }
 }
 
 /// A grant in use. A receipt can be had for it once.
 #[derive(Debug)]
 pub struct Spent {
-    id: GrantId,
+    held: Held,
     until: Instant,
 }
 
@@ -60,6 +60,30 @@ impl Spent {
     /// When the work under the grant must be over.
     pub fn until(&self) -> Instant {
         self.until
+    }
+}
+
+/// A grant's name. Gives it back when dropped, unless a receipt was asked for, which uses it up.
+#[derive(Debug)]
+struct Held {
+    id: GrantId,
+    outgoing: mpsc::UnboundedSender<ToSentinel>,
+    used_up: bool,
+}
+
+impl Held {
+    fn use_up(mut self) -> GrantId {
+        self.used_up = true;
+        self.id
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if !self.used_up {
+            // If the sentinel is gone, so are its grants.
+            let _ = self.outgoing.send(ToSentinel::Release { grant: self.id });
+        }
     }
 }
 
@@ -71,7 +95,8 @@ enum Waiting {
 
 /// The worker's end of the control channel.
 pub struct Gate {
-    channel: Arc<Channel>,
+    // Unbounded, but bounded by nature: each entry belongs to a request under way.
+    outgoing: mpsc::UnboundedSender<ToSentinel>,
     waiting: Arc<Mutex<HashMap<RequestId, Waiting>>>,
     next: AtomicU64,
 }
@@ -84,15 +109,17 @@ impl Gate {
         let channel = Arc::new(channel);
         let waiting = Arc::new(Mutex::new(HashMap::new()));
         tokio::spawn(listen(Arc::clone(&channel), Arc::clone(&waiting), Arc::clone(&lease), sockets));
-        (Gate { channel, waiting, next: AtomicU64::new(0) }, incoming)
+        let (outgoing, messages) = mpsc::unbounded_channel();
+        tokio::spawn(speak(channel, messages));
+        (Gate { outgoing, waiting, next: AtomicU64::new(0) }, incoming)
     }
 
     /// Tells the sentinel that clients may come.
     ///
     /// # Errors
     /// If the sentinel is gone.
-    pub async fn ready(&self, spki: Vec<u8>) -> Result<(), ChannelError> {
-        self.channel.send(&ToSentinel::Ready { spki }, &[]).await
+    pub fn ready(&self, spki: Vec<u8>) -> Result<(), Silent> {
+        self.outgoing.send(ToSentinel::Ready { spki }).map_err(|_| Silent)
     }
 
     /// Evidence for one connection; `None` if the NSM is busy.
@@ -104,7 +131,7 @@ impl Gate {
         self.ask(Waiting::Evidence, |id| ToSentinel::Evidence { id, nonce, exporter }).await
     }
 
-    /// Asks for a grant.
+    /// Asks for the right to generate.
     ///
     /// # Errors
     /// The outer error if the sentinel is gone, the inner one if it says no.
@@ -114,15 +141,36 @@ impl Gate {
         attested: bool,
         action: Action,
     ) -> Result<Result<Grant, Denial>, Silent> {
-        let decision =
-            self.ask(Waiting::Decision, |id| ToSentinel::Ask { id, token, attested, action }).await?;
-        Ok(match decision {
-            Decision::Denied(denial) => Err(denial),
+        match self.decide(token, attested, action).await? {
+            Decision::Denied(denial) => Ok(Err(denial)),
+            Decision::Permitted => Err(Silent),
             Decision::Granted { grant, max_tokens, valid_for_ms } => {
+                let held = Held { id: grant, outgoing: self.outgoing.clone(), used_up: false };
                 let until = Instant::now() + Duration::from_millis(u64::from(valid_for_ms));
-                Ok(Grant { id: grant, max_tokens, until })
+                Ok(Ok(Grant { held, max_tokens, until }))
             }
-        })
+        }
+    }
+
+    /// Asks whether something may be done that leaves nothing to seal.
+    ///
+    /// # Errors
+    /// The outer error if the sentinel is gone, the inner one if it says no.
+    pub async fn permit(
+        &self,
+        token: Token,
+        attested: bool,
+        action: Action,
+    ) -> Result<Result<(), Denial>, Silent> {
+        match self.decide(token, attested, action).await? {
+            Decision::Denied(denial) => Ok(Err(denial)),
+            Decision::Permitted => Ok(Ok(())),
+            Decision::Granted { .. } => Err(Silent),
+        }
+    }
+
+    async fn decide(&self, token: Token, attested: bool, action: Action) -> Result<Decision, Silent> {
+        self.ask(Waiting::Decision, |id| ToSentinel::Ask { id, token, attested, action }).await
     }
 
     /// Asks for the receipt of what was done under a grant. `None` if the sentinel refuses.
@@ -130,7 +178,8 @@ impl Gate {
     /// # Errors
     /// [`Silent`] if the sentinel is gone.
     pub async fn seal(&self, spent: Spent, account: Account) -> Result<Option<Vec<u8>>, Silent> {
-        self.ask(Waiting::Receipt, |id| ToSentinel::Seal { id, grant: spent.id, account }).await
+        let grant = spent.held.use_up();
+        self.ask(Waiting::Receipt, |id| ToSentinel::Seal { id, grant, account }).await
     }
 
     async fn ask<T>(
@@ -141,11 +190,22 @@ impl Gate {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, answer) = oneshot::channel();
         self.waiting.lock().map_err(|_| Silent)?.insert(id, kind(sender));
-        let sent = timeout(PATIENCE, self.channel.send(&message(id), &[])).await;
-        sent.map_err(|_late| Silent)?.map_err(|_| Silent)?;
+        self.outgoing.send(message(id)).map_err(|_| Silent)?;
         match timeout(PATIENCE, answer).await {
             Ok(answer) => answer.map_err(|_| Silent),
-            Err(_late) => Err(Silent),
+            Err(_late) => {
+                self.waiting.lock().map_err(|_| Silent)?.remove(&id);
+                Err(Silent)
+            }
+        }
+    }
+}
+
+/// Sends what is asked, in order, until the sentinel is gone.
+async fn speak(channel: Arc<Channel>, mut messages: mpsc::UnboundedReceiver<ToSentinel>) {
+    while let Some(message) = messages.recv().await {
+        if channel.send(&message, &[]).await.is_err() {
+            return;
         }
     }
 }

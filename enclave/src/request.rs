@@ -16,6 +16,7 @@ use bytes::Bytes;
 use hyper::{Response, StatusCode};
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::sync::Semaphore;
 
 /// The parts that the path runs through.
 pub struct House {
@@ -29,6 +30,8 @@ pub struct House {
     pub scheduler: Scheduler,
     /// The right to generate.
     pub lease: Arc<Lease>,
+    /// Places for request bodies that are being read.
+    pub reading: Semaphore,
 }
 
 /// A request as it came: bytes that anybody may have written.
@@ -60,10 +63,29 @@ pub async fn chat(
         max_tokens: asked.max_tokens,
         prompt_bytes: u32::try_from(untrusted.body.len()).unwrap_or(u32::MAX),
     };
-    let grant = permitted(house, session, untrusted.token, action).await?;
-    let (prompt, verdict) = house.guardrail.screen(asked.prompt).map_err(refused)?;
-    let tokens = house.scheduler.generate(grant, &prompt, asked.sampling)?;
+    let grant = granted(house, session, untrusted.token, action).await?;
+    let place = house.scheduler.place()?;
+    let working = Arc::clone(house);
+    // Screening and encoding take long for a long prompt; this thread serves every connection and the lease.
+    let begun = tokio::task::spawn_blocking(move || {
+        let (prompt, verdict) = working.guardrail.screen(asked.prompt).map_err(refused)?;
+        let tokens = working.scheduler.generate(place, grant, &prompt, asked.sampling, asked.limit)?;
+        Ok::<_, ApiError>((tokens, verdict))
+    });
+    let (tokens, verdict) = begun.await.map_err(|_panicked| ApiError::offline())??;
     answer::respond(house, tokens, verdict, asked.stream, &untrusted.body).await
+}
+
+/// The sentinel's grant for one generation.
+async fn granted(
+    house: &House,
+    session: &AttestedSession,
+    token: Token,
+    action: Action,
+) -> Result<Grant, ApiError> {
+    house.check_lease()?;
+    let decided = house.gate.grant(bounded(token), session.peer_attested(), action).await;
+    decided.map_err(|_silent| ApiError::offline())?.map_err(ApiError::from)
 }
 
 /// `GET /v1/models`.
@@ -75,27 +97,24 @@ pub async fn models(
     session: &AttestedSession,
     token: Token,
 ) -> Result<Response<Body>, ApiError> {
-    permitted(house, session, token, Action::ListModels).await?;
+    house.check_lease()?;
+    let decided = house.gate.permit(bounded(token), session.peer_attested(), Action::ListModels).await;
+    decided.map_err(|_silent| ApiError::offline())??;
     let model =
         serde_json::json!({ "id": house.name, "object": "model", "created": 0, "owned_by": "adyton" });
     let list = serde_json::json!({ "object": "list", "data": [model] });
     Ok(whole(StatusCode::OK, list.to_string().into_bytes()))
 }
 
-/// The sentinel's grant for one action.
-async fn permitted(
-    house: &House,
-    session: &AttestedSession,
-    token: Token,
-    action: Action,
-) -> Result<Grant, ApiError> {
-    if !house.lease.holds(Instant::now()) {
-        return Err(ApiError::offline());
+impl House {
+    fn check_lease(&self) -> Result<(), ApiError> {
+        if self.lease.holds(Instant::now()) { Ok(()) } else { Err(ApiError::offline()) }
     }
-    // Longer ones are refused anyway; this keeps the control frame within its bound.
-    let token = if token.0.len() > MAX_TOKEN { Token(b"too long".to_vec()) } else { token };
-    let decided = house.gate.grant(token, session.peer_attested(), action).await;
-    decided.map_err(|_silent| ApiError::offline())?.map_err(ApiError::from)
+}
+
+/// A token over the limit is refused anyway; this keeps the control frame within its bound.
+fn bounded(token: Token) -> Token {
+    if token.0.len() > MAX_TOKEN { Token(b"too long".to_vec()) } else { token }
 }
 
 fn refused(refused: Refused) -> ApiError {

@@ -3,7 +3,8 @@
 //! Promises
 //! - A generation takes a [`Grant`] by value and a [`Screened<Prompt>`]; there is no other way in.
 //! - Without a lease no step is made: every running sequence ends as cut.
-//! - A sequence whose client is gone, or whose grant has run out, ends within one step.
+//! - A sequence whose stream was dropped, or whose grant has run out, ends within one step.
+//! - No generation has more tokens than its grant says.
 //! - At most [`MAX_RUNNING`] sequences run and [`MAX_WAITING`] wait; the next is refused, not queued.
 
 use crate::gate::{Grant, Spent};
@@ -16,8 +17,9 @@ use std::time::Instant;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-/// Most sequences that take turns. Each holds its own keys and values: 45 KiB a token for the default model.
-pub const MAX_RUNNING: usize = 8;
+/// Most sequences that take turns. Each holds its own keys and values, 45 KiB a token for the default model: four full
+/// contexts are 1.5 GiB.
+pub const MAX_RUNNING: usize = 4;
 /// Most sequences that wait for a turn.
 pub const MAX_WAITING: usize = 16;
 
@@ -30,6 +32,9 @@ pub enum Refused {
     /// The prompt does not fit, or the template refuses it.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The grant is for no token at all.
+    #[error("the policy permits no tokens")]
+    Nothing,
     /// The engine's thread is gone.
     #[error("the engine stopped")]
     Stopped,
@@ -71,7 +76,27 @@ impl TokenStream {
     }
 }
 
+/// One of the places for sequences; free again when dropped.
+#[derive(Debug)]
+pub struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// What the limit of tokens means where the context has less room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// The client asked for that many: refuse.
+    Exactly,
+    /// The client named no limit: answer with what there is room for.
+    RoomLeft,
+}
+
 struct Job {
+    _place: Place,
     generation: Generation,
     // Unbounded, but bounded by nature: one event a token, and a grant says how many.
     events: mpsc::UnboundedSender<Event>,
@@ -94,44 +119,52 @@ impl Scheduler {
     pub fn start(model: Model, lease: Arc<Lease>) -> std::io::Result<Scheduler> {
         let (jobs, incoming) = sync::channel();
         let load = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&load);
-        std::thread::Builder::new().name("engine".into()).spawn(move || work(&incoming, &lease, &counted))?;
+        std::thread::Builder::new().name("engine".into()).spawn(move || work(&incoming, &lease))?;
         Ok(Scheduler { model: Arc::new(model), jobs, load })
     }
 
-    /// The loaded model.
-    pub fn model(&self) -> &Model {
-        &self.model
+    /// Takes a place, if there is one. Before any work is done for a request.
+    ///
+    /// # Errors
+    /// [`Refused::Full`]
+    pub fn place(&self) -> Result<Place, Refused> {
+        let place = Place(Arc::clone(&self.load));
+        // Counted before it is compared, so that two cannot take the last one; dropping it counts back.
+        let before = self.load.fetch_add(1, Ordering::AcqRel);
+        if before < MAX_RUNNING + MAX_WAITING { Ok(place) } else { Err(Refused::Full) }
     }
 
-    /// Begins a generation under a grant.
+    /// Begins a generation under a grant. Renders and encodes the prompt, which can take long for a long one: not for
+    /// the thread that serves the connections.
     ///
     /// # Errors
     /// [`Refused`]
     pub fn generate(
         &self,
+        place: Place,
         grant: Grant,
         prompt: &Screened<Prompt>,
         sampling: Sampling,
+        limit: Limit,
     ) -> Result<TokenStream, Refused> {
+        let permitted = grant.max_tokens() as usize;
+        let sampling = match limit {
+            Limit::Exactly => sampling.max_tokens(permitted),
+            Limit::RoomLeft => sampling.up_to(permitted),
+        };
+        let sampling = sampling.map_err(|_| Refused::Nothing)?;
         let generation = Generation::start(&self.model, prompt, sampling)?;
-        if self.load.fetch_add(1, Ordering::AcqRel) >= MAX_RUNNING + MAX_WAITING {
-            self.load.fetch_sub(1, Ordering::AcqRel);
-            return Err(Refused::Full);
-        }
         let (events, stream) = mpsc::unbounded_channel();
         let prompt_tokens = generation.usage().prompt_tokens;
         let spent = grant.spend();
-        let job = Job { generation, events, until: spent.until() };
-        if self.jobs.send(job).is_err() {
-            return Err(Refused::Stopped);
-        }
+        let job = Job { generation, events, until: spent.until(), _place: place };
+        self.jobs.send(job).map_err(|_| Refused::Stopped)?;
         Ok(TokenStream { events: stream, spent, prompt_tokens })
     }
 }
 
 /// The engine's thread: takes jobs while there is room, then gives each running one a step.
-fn work(incoming: &sync::Receiver<Job>, lease: &Lease, load: &AtomicUsize) {
+fn work(incoming: &sync::Receiver<Job>, lease: &Lease) {
     let mut running: Vec<Job> = Vec::new();
     loop {
         if running.is_empty() {
@@ -142,13 +175,7 @@ fn work(incoming: &sync::Receiver<Job>, lease: &Lease, load: &AtomicUsize) {
             let Ok(job) = incoming.try_recv() else { break };
             running.push(job);
         }
-        running.retain_mut(|job| {
-            let goes_on = advance(job, lease);
-            if !goes_on {
-                load.fetch_sub(1, Ordering::AcqRel);
-            }
-            goes_on
-        });
+        running.retain_mut(|job| advance(job, lease));
     }
 }
 

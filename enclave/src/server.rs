@@ -22,8 +22,10 @@ use tokio_rustls::TlsAcceptor;
 const MAX_CONNECTIONS: usize = 128;
 /// How long a handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may go on without evidence having been asked for.
+const UNATTESTED_LIFETIME: Duration = Duration::from_secs(30);
 /// Most requests at a time on one connection.
-const MAX_STREAMS: u32 = 32;
+const MAX_STREAMS: u32 = 16;
 /// A silent connection is asked for a sign of life after this, and closed when none comes in as long again.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Largest header list, in bytes: a token of 4 KiB and ordinary headers fit.
@@ -62,19 +64,30 @@ async fn connection(
     let tls = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await??;
     let tls: SharedTls = Arc::new(Mutex::new(tls));
     let session = Arc::new(Session::new(Arc::clone(&tls), identity));
+    let served = Arc::clone(&session);
     let service = service_fn(move |request| {
-        let (house, session) = (Arc::clone(&house), Arc::clone(&session));
+        let (house, session) = (Arc::clone(&house), Arc::clone(&served));
         async move { Ok::<_, std::convert::Infallible>(api::route(&house, &session, request).await) }
     });
-    http2::Builder::new(TokioExecutor::new())
+    let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEADERS)
         .keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
-        .serve_connection(TokioIo::new(Shared(tls)), service)
-        .await?;
-    Ok(())
+        .serve_connection(TokioIo::new(Shared(tls)), service);
+    tokio::select! {
+        ended = connection => Ok(ended?),
+        () = unattested(&session) => Ok(()),
+    }
+}
+
+/// Returns if no evidence was asked for in time, and never if it was.
+async fn unattested(session: &Session) {
+    tokio::time::sleep(UNATTESTED_LIFETIME).await;
+    if session.attested().is_some() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// The HTTP/2 layer's view of the shared TLS stream. All users run on one thread and none holds the lock over an

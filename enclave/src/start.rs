@@ -1,5 +1,6 @@
 //! The worker's start: lock down, take the release from the sentinel, load the model, serve.
 
+use crate::api::MAX_READING;
 use crate::gate::Gate;
 use crate::harden::{self, HardenError};
 use crate::lease::Lease;
@@ -21,6 +22,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use thiserror::Error;
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 /// The name in the certificate. Nobody checks it: evidence says who this is.
@@ -35,6 +37,9 @@ pub enum WorkerError {
     /// The channel to the sentinel failed. Also what is said when the worker is started by hand.
     #[error("no sentinel on standard input (the sentinel starts the worker, nobody else): {0}")]
     Channel(#[from] ChannelError),
+    /// The sentinel went away.
+    #[error(transparent)]
+    Silent(#[from] crate::gate::Silent),
     /// The sentinel's first message was another.
     #[error("the sentinel did not begin with the release")]
     Protocol,
@@ -65,6 +70,11 @@ pub enum WorkerError {
 pub fn run(anchor: TrustAnchor) -> Result<(), WorkerError> {
     let socket = io::stdin().as_fd().try_clone_to_owned()?;
     harden::lock_down()?;
+    // A panic's message may quote text (an index into a string, say); its place cannot.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        eprintln!("worker: a bug at {place}");
+    }));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(live(socket, anchor))
 }
@@ -86,9 +96,10 @@ async fn live(socket: OwnedFd, anchor: TrustAnchor) -> Result<(), WorkerError> {
     let lease = Arc::new(Lease::default());
     let (gate, sockets) = Gate::open(channel, Arc::clone(&lease));
     let scheduler = Scheduler::start(model, Arc::clone(&lease))?;
-    gate.ready(key.spki.clone()).await?;
+    gate.ready(key.spki.clone())?;
     let identity = Arc::new(Identity { spki_sha384: spki_sha384(&key.spki), manifest, peers, anchor });
-    let house = Arc::new(House { name, gate, guardrail, scheduler, lease });
+    let house =
+        Arc::new(House { name, gate, guardrail, scheduler, lease, reading: Semaphore::new(MAX_READING) });
     server::serve(house, identity, key.config, sockets).await;
     Ok(())
 }

@@ -70,6 +70,7 @@ impl Simulation {
         let program = WorkerProgram {
             path: self.worker.clone(),
             environment: vec![(ROOT_VARIABLE.to_owned(), hex::encode(nsm.root_der()))],
+            may_speak: true,
         };
         let transport = Transport::Unix(self.bus.clone());
         let on_listening =

@@ -66,6 +66,11 @@ pub enum ToSentinel {
         /// What is asked for.
         action: Action,
     },
+    /// Gives a grant back that nothing will come of. No answer.
+    Release {
+        /// The grant.
+        grant: GrantId,
+    },
     /// Asks for a receipt; uses the grant up.
     Seal {
         /// Repeated in the answer.
@@ -112,6 +117,8 @@ pub enum Action {
 /// What the sentinel decided.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Decision {
+    /// It may be done, now; there is nothing to seal afterwards.
+    Permitted,
     /// It may be done, once.
     Granted {
         /// To be named when the receipt is asked for.

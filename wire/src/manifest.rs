@@ -15,6 +15,11 @@ pub const MAX_MANIFEST: usize = 1 << 20;
 pub const CHUNK_SIZE: u32 = 1 << 20;
 /// Largest file of the policy pack, in bytes.
 pub const MAX_POLICY_FILE: u64 = 1 << 20;
+/// Largest file of the policy pack that the worker gets, in bytes: two of them travel in one control frame
+/// ([`crate::channel::MAX_FRAME`]).
+pub const MAX_WORKER_FILE: u64 = 48 * 1024;
+/// The files of the policy pack that the worker gets.
+pub const WORKER_FILES: [&str; 2] = ["guardrails.toml", "peers.json"];
 /// Largest weights file, in bytes.
 pub const MAX_WEIGHTS: u64 = 8 << 30;
 
@@ -95,7 +100,8 @@ pub enum ManifestError {
     WeightsSize(u64),
     /// A policy file is missing, unknown or too large.
     #[error(
-        "the policy pack must have exactly the files {POLICY_FILES:?}, each at most {MAX_POLICY_FILE} bytes"
+        "the policy pack must have exactly the files {POLICY_FILES:?}, each at most {MAX_POLICY_FILE} bytes, \
+         {WORKER_FILES:?} at most {MAX_WORKER_FILE}"
     )]
     Policy,
 }
@@ -132,9 +138,10 @@ impl Manifest {
             return Err(ManifestError::Chunks { size, needed, listed: chunks.len() });
         }
         let known = self.policy.len() == POLICY_FILES.len()
-            && POLICY_FILES
-                .iter()
-                .all(|name| self.policy.get(*name).is_some_and(|f| f.size <= MAX_POLICY_FILE));
+            && POLICY_FILES.iter().all(|name| {
+                let limit = if WORKER_FILES.contains(name) { MAX_WORKER_FILE } else { MAX_POLICY_FILE };
+                self.policy.get(*name).is_some_and(|file| file.size <= limit)
+            });
         if known { Ok(()) } else { Err(ManifestError::Policy) }
     }
 }
@@ -184,6 +191,10 @@ mod tests {
         assert!(matches!(parse(|m| m.weights.size = 1), Err(ManifestError::Chunks { needed: 1, .. })));
         assert_eq!(parse(|m| m.weights.size = 0), Err(ManifestError::WeightsSize(0)));
         assert_eq!(parse(|m| drop(m.policy.pop_first())), Err(ManifestError::Policy));
+        let large = |name: &str, size: u64| parse(|m| m.policy.get_mut(name).unwrap().size = size);
+        assert!(large("policies.cedar", MAX_POLICY_FILE).is_ok());
+        assert_eq!(large("policies.cedar", MAX_POLICY_FILE + 1), Err(ManifestError::Policy));
+        assert_eq!(large("peers.json", MAX_WORKER_FILE + 1), Err(ManifestError::Policy));
         assert!(matches!(Manifest::parse(b"{}"), Err(ManifestError::Syntax(_))));
         assert!(matches!(Manifest::parse(&vec![b' '; MAX_MANIFEST + 1]), Err(ManifestError::TooLarge(_))));
     }

@@ -12,7 +12,7 @@
 //! - Without the 32-byte salt a guess at the text cannot be tested.
 //!
 //! # Does not
-//! - Choose the salt; the client does and keeps it.
+//! - Choose the salt; the enclave draws one for each answer, and the client keeps it.
 //!
 //! # Trusts
 //! - Nobody.

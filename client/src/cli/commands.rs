@@ -3,6 +3,7 @@
 use super::exit::Failure;
 use super::{Chat, Enclave, Mint, TokenArgs, show};
 use crate::chat::{Question, chat as ask};
+use crate::files::write_private;
 use crate::proxy::Proxy;
 use crate::session::{AttestedSession, ConnectError, Policy, connect};
 use crate::{release as releases, token};
@@ -14,14 +15,11 @@ use adyton_attestation::tls::KeyExchange;
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-use std::fs::OpenOptions;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
-use tokio::net::TcpListener;
 
 /// Largest file of receipts, tokens or prompts that is read, in bytes.
 const MAX_FILE: u64 = 256 << 20;
@@ -62,7 +60,7 @@ pub(super) async fn chat(anchor: &TrustAnchor, chat: Chat, json: bool) -> Result
     };
     let answered = ask(&session, anchor, token.as_deref(), &question, on_text).await?;
     if let Some(path) = &chat.receipt {
-        write_private(path, answered.bundle.to_json().as_bytes())?;
+        keep(path, answered.bundle.to_json().as_bytes())?;
     }
     let body = answered.receipt.body();
     if json {
@@ -88,7 +86,7 @@ pub(super) async fn proxy(
         std::fs::create_dir_all(folder).with_context(|| folder.display().to_string()).map_err(fail)?;
     }
     let proxy = Proxy::new(enclave.enclave.clone(), policy(anchor, enclave)?, read_token(token)?, receipts);
-    let listener = TcpListener::bind(listen).await.with_context(|| listen.to_string()).map_err(fail)?;
+    let listener = Proxy::bind(listen).await.with_context(|| listen.to_string()).map_err(fail)?;
     let address = listener.local_addr().map_err(Failure::internal)?;
     // Verified before the first caller comes, so that a wrong policy is told at once and not to an SDK.
     let session = shown(proxy.session().await, json, !json)?;
@@ -138,7 +136,7 @@ pub(super) fn receipt(
 pub(super) fn issuer(issuer: &str, audience: &str, key: &Path) -> Result<(), Failure> {
     let pkcs8 = token::new_key().map_err(Failure::internal)?;
     let entry = token::issuer_entry(&pkcs8, issuer, audience).map_err(Failure::internal)?;
-    write_private(key, &pkcs8)?;
+    keep(key, &pkcs8)?;
     println!("{entry}");
     Ok(())
 }
@@ -254,12 +252,8 @@ fn read_text(from: &mut impl Read, name: &str) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// Keys and receipts are for their owner's eyes: a bundle holds the prompt and the answer.
-fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let write = || {
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?.write_all(bytes)
-    };
-    write().with_context(|| path.display().to_string()).map_err(fail)
+fn keep(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    write_private(path, bytes).with_context(|| path.display().to_string()).map_err(fail)
 }
 
 fn fail(error: anyhow::Error) -> Failure {

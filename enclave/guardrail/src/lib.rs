@@ -16,12 +16,13 @@
 //! ```
 
 mod detect;
+mod input;
 mod output;
 mod settings;
 mod text;
 mod verdict;
 
-pub use detect::Guardrail;
+pub use input::Guardrail;
 pub use output::{Output, OutputScreen, Released};
 pub use settings::{Action, Settings, SettingsError};
 pub use text::{Message, Prompt, Role, Screened, Text};

@@ -1,8 +1,16 @@
 //! The output screen: holds back what may still become a finding, releases the rest.
+//!
+//! What leaves does not depend on how the model's text was cut into pieces, and what is held back is never longer than
+//! the longest finding.
 
-use crate::detect::Guardrail;
+use crate::detect::Look;
+use crate::input::Guardrail;
 use crate::text::Text;
 use crate::verdict::{Stage, Verdict};
+
+/// Stands where something was taken out. It also keeps what was before it and what comes after from joining into
+/// something new after the first half has left.
+const REDACTED: &str = "[redacted]";
 
 /// Having a `Released` tells you that the output detectors let this text go. Only it may be written to a client.
 ///
@@ -40,7 +48,7 @@ pub enum Output {
 #[derive(Debug)]
 pub struct OutputScreen {
     guardrail: Guardrail,
-    held: String,
+    held: Text,
     verdict: Verdict,
 }
 
@@ -49,14 +57,14 @@ impl OutputScreen {
     pub fn new(guardrail: Guardrail) -> Self {
         OutputScreen {
             guardrail,
-            held: String::new(),
+            held: Text::from(""),
             verdict: Verdict { stage: Stage::Output, findings: Vec::new() },
         }
     }
 
     /// Takes the next piece of the model's text.
     pub fn push(&mut self, piece: &str) -> Output {
-        self.held.push_str(piece);
+        self.held = Text::from([self.held.expose(), piece].concat());
         self.release(true)
     }
 
@@ -71,17 +79,27 @@ impl OutputScreen {
     }
 
     fn release(&mut self, more_to_come: bool) -> Output {
+        let text = std::mem::replace(&mut self.held, Text::from(""));
+        let (mut clear, mut rest) = (String::with_capacity(text.expose().len()), text.expose());
+        while let Some(c) = rest.chars().next() {
+            let step = match self.guardrail.detectors.look(rest, Stage::Output, more_to_come) {
+                Look::NeedsMore => break,
+                Look::Clear => {
+                    clear.push(c);
+                    c.len_utf8()
+                }
+                Look::Found { detector, action, length } => {
+                    self.verdict.note(detector, action);
+                    clear.push_str(REDACTED);
+                    length
+                }
+            };
+            rest = rest.get(step..).unwrap_or_default();
+        }
         if self.verdict.blocks() {
             return Output::Blocked;
         }
-        let text = Text::from(std::mem::take(&mut self.held));
-        let text = self.guardrail.pass(text, Stage::Output, &mut self.verdict);
-        if self.verdict.blocks() {
-            return Output::Blocked;
-        }
-        let tail = if more_to_come { self.guardrail.undecided_tail(text.expose()) } else { 0 };
-        let (clear, held) = text.expose().split_at(text.expose().len() - tail);
-        self.held = held.to_owned();
+        self.held = Text::from(rest);
         Output::Clear(Released { text: Text::from(clear) })
     }
 }

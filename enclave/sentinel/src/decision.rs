@@ -193,7 +193,8 @@ mod tests {
     #[test]
     fn restricted_text_is_for_attested_principals() {
         let point = DecisionPoint::load(SCHEMA, POLICIES).unwrap();
-        let enclave = Principal { attested: true, ..who(&["chat"], 3) };
+        let mut enclave = who(&["chat"], 3);
+        enclave.attested = true;
         assert!(point.decide(&enclave, &generate("restricted", 100), "m").is_ok());
     }
 

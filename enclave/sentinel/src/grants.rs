@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 pub const LIFETIME: Duration = Duration::from_secs(600);
 /// Most open grants: bounds the sentinel's memory against a worker that asks and never seals.
 const MAX_OPEN: usize = 1024;
+/// Most open grants of one principal, so that none can lock the others out. Above what one connection runs at a time.
+const MAX_OPEN_EACH: usize = 64;
 
 /// What a grant was given for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Granted {
     /// The principal's pseudonym, for the receipt.
     pub pseudonym: [u8; 32],
-    /// False for a grant under which nothing is generated, so that no receipt can be had for it.
-    pub generates: bool,
 }
 
 /// The table of open grants.
@@ -31,7 +31,8 @@ impl Grants {
     /// `None` if too many are open or there is no randomness.
     pub fn open(&mut self, _permit: Permit, granted: Granted, now: Instant) -> Option<GrantId> {
         self.open.retain(|_, (_, until)| *until > now);
-        if self.open.len() >= MAX_OPEN {
+        let of_same = self.open.values().filter(|(open, _)| open.pseudonym == granted.pseudonym).count();
+        if self.open.len() >= MAX_OPEN || of_same >= MAX_OPEN_EACH {
             return None;
         }
         let mut id = [0; 16];
@@ -67,7 +68,7 @@ mod tests {
     }
 
     fn granted() -> Granted {
-        Granted { pseudonym: [1; 32], generates: true }
+        Granted { pseudonym: [1; 32] }
     }
 
     #[test]
@@ -84,10 +85,25 @@ mod tests {
     #[test]
     fn open_grants_are_bounded_and_expire() {
         let (mut grants, now) = (Grants::default(), Instant::now());
-        for _ in 0..MAX_OPEN {
-            grants.open(permit(), granted(), now).unwrap();
+        for i in 0..MAX_OPEN {
+            let someone = Granted { pseudonym: [u8::try_from(i / MAX_OPEN_EACH).unwrap(); 32] };
+            grants.open(permit(), someone, now).unwrap();
         }
-        assert_eq!(grants.open(permit(), granted(), now), None);
-        assert!(grants.open(permit(), granted(), now + LIFETIME).is_some());
+        let newcomer = || Granted { pseudonym: [0xff; 32] };
+        assert_eq!(grants.open(permit(), newcomer(), now), None);
+        assert!(grants.open(permit(), newcomer(), now + LIFETIME).is_some());
+    }
+
+    #[test]
+    fn one_principal_cannot_lock_the_others_out() {
+        let (mut grants, now) = (Grants::default(), Instant::now());
+        let mut last = None;
+        while let Some(id) = grants.open(permit(), granted(), now) {
+            last = Some(id);
+        }
+        assert_eq!(grants.open.len(), MAX_OPEN_EACH);
+        assert!(grants.open(permit(), Granted { pseudonym: [2; 32] }, now).is_some());
+        grants.consume(last.unwrap(), now).unwrap();
+        assert!(grants.open(permit(), granted(), now).is_some());
     }
 }

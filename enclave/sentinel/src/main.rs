@@ -17,7 +17,7 @@ fn main() -> ExitCode {
             return ExitCode::from(NO_DEVICE);
         }
     };
-    let program = WorkerProgram { path: "/adyton-worker".into(), environment: Vec::new() };
+    let program = WorkerProgram { path: "/adyton-worker".into(), environment: Vec::new(), may_speak: false };
     let end = adyton_sentinel::run(Box::new(device), &Transport::Vsock, program, false, || ());
     eprintln!("sentinel: {end}");
     ExitCode::from(end.code())

@@ -48,6 +48,8 @@ pub struct WorkerProgram {
     pub path: PathBuf,
     /// Its whole environment.
     pub environment: Vec<(String, String)>,
+    /// Whether its standard error is ours. Nowhere but in a simulation: it would be a way out for a broken worker.
+    pub may_speak: bool,
 }
 
 /// Why the worker ended.
@@ -139,7 +141,7 @@ impl Supervisor {
             .envs(self.program.environment.iter().cloned())
             .stdin(theirs)
             .stdout(Stdio::null())
-            .stderr(Stdio::inherit())
+            .stderr(if self.program.may_speak { Stdio::inherit() } else { Stdio::null() })
             .kill_on_drop(true)
             .spawn()
             .map_err(WorkerEnd::Start)?;
@@ -197,6 +199,10 @@ impl Supervisor {
             ToSentinel::Ready { .. } => return Err(WorkerEnd::Protocol(ChannelError::Malformed)),
             ToSentinel::Ask { id, token, attested, action } => {
                 ToWorker::Decision(id, self.desk.decide(&token, attested, &action))
+            }
+            ToSentinel::Release { grant } => {
+                self.desk.release(grant);
+                return Ok(());
             }
             ToSentinel::Seal { id, grant, account } => ToWorker::Receipt(id, self.desk.seal(grant, account)),
             ToSentinel::Evidence { id, nonce, exporter } => {

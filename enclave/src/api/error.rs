@@ -78,6 +78,12 @@ impl ApiError {
         ApiError::new(StatusCode::FORBIDDEN, "invalid_request_error", "attestation_required", message)
     }
 
+    /// Too many requests are being read.
+    pub fn busy() -> ApiError {
+        let message = "too many requests are arriving at once";
+        ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "busy", message)
+    }
+
     /// The AI is offline.
     pub fn offline() -> ApiError {
         let message = "the sentinel has taken the model offline";
@@ -169,6 +175,7 @@ impl From<Refused> for ApiError {
                 "too many requests are running and waiting",
             ),
             Refused::Stopped => ApiError::offline(),
+            Refused::Nothing => Denial::Forbidden.into(),
             Refused::Start(e @ StartError::ContextExceeded { .. }) => {
                 ApiError::parameter("messages", "context_length_exceeded", e.to_string())
             }

@@ -25,8 +25,14 @@ use serde::Deserialize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Largest request body, in bytes.
+/// Largest chat request, in bytes.
 pub const MAX_BODY: usize = 1 << 20;
+/// Largest request for evidence: a nonce in JSON.
+const MAX_EVIDENCE_BODY: usize = 1024;
+/// Largest client evidence: a document and a manifest, in base64.
+const MAX_PEER_BODY: usize = 2 << 20;
+/// Bodies that are read at a time over all connections: bounds the memory that clients without a token can take.
+pub const MAX_READING: usize = 64;
 /// How long a client may take to send it.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -34,7 +40,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 pub async fn route(house: &Arc<House>, session: &Session, request: Request<Incoming>) -> Response<Body> {
     let answered = match (request.method(), request.uri().path()) {
         (&Method::POST, "/adyton/v1/evidence") => evidence(house, session, request).await,
-        (&Method::POST, "/adyton/v1/peer") => peer(session, request).await,
+        (&Method::POST, "/adyton/v1/peer") => peer(house, session, request).await,
         (&Method::GET, "/healthz") => Ok(health(house)),
         (&Method::GET, "/v1/models") => match proven(session) {
             Ok(proof) => request::models(house, &proof, token(&request)).await,
@@ -53,7 +59,7 @@ async fn chat(
 ) -> Result<Response<Body>, ApiError> {
     let proof = proven(session)?;
     let token = token(&request);
-    let body = read(request).await?;
+    let body = read(house, request, MAX_BODY).await?;
     request::chat(house, &proof, Untrusted::new(token, body)).await
 }
 
@@ -72,7 +78,7 @@ async fn evidence(
     session: &Session,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, ApiError> {
-    let asked: EvidenceRequest = read_json(request).await?;
+    let asked: EvidenceRequest = read_json(house, request, MAX_EVIDENCE_BODY).await?;
     let nonce = decode(&asked.nonce, "nonce")?;
     let nonce: [u8; 32] = nonce
         .try_into()
@@ -93,8 +99,13 @@ struct PeerRequest {
     manifest: String,
 }
 
-async fn peer(session: &Session, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
-    let given: PeerRequest = read_json(request).await?;
+async fn peer(
+    house: &House,
+    session: &Session,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, ApiError> {
+    proven(session)?;
+    let given: PeerRequest = read_json(house, request, MAX_PEER_BODY).await?;
     let document = decode(&given.document, "document")?;
     let manifest = decode(&given.manifest, "manifest")?;
     session.take_evidence(&document, &manifest)?;
@@ -113,22 +124,29 @@ fn health(house: &House) -> Response<Body> {
 fn token(request: &Request<Incoming>) -> Token {
     let value =
         request.headers().get(header::AUTHORIZATION).map(header::HeaderValue::as_bytes).unwrap_or_default();
-    Token(value.strip_prefix(b"Bearer ").unwrap_or_default().to_vec())
+    // The scheme's name is not case-sensitive (RFC 9110, section 11.1).
+    let bearer = value.split_at_checked(7).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Bearer "));
+    Token(bearer.map(|(_, token)| token.to_vec()).unwrap_or_default())
 }
 
-async fn read(request: Request<Incoming>) -> Result<Bytes, ApiError> {
-    let body = Limited::new(request.into_body(), MAX_BODY).collect();
+async fn read(house: &House, request: Request<Incoming>, limit: usize) -> Result<Bytes, ApiError> {
+    let _place = house.reading.try_acquire().map_err(|_| ApiError::busy())?;
+    let body = Limited::new(request.into_body(), limit).collect();
     match tokio::time::timeout(BODY_TIMEOUT, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(e)) if e.is::<http_body_util::LengthLimitError>() => Err(ApiError::too_large(MAX_BODY)),
+        Ok(Err(e)) if e.is::<http_body_util::LengthLimitError>() => Err(ApiError::too_large(limit)),
         Ok(Err(_)) | Err(_) => {
             Err(ApiError::invalid("incomplete_body", "the request body did not arrive whole"))
         }
     }
 }
 
-async fn read_json<T: for<'a> Deserialize<'a>>(request: Request<Incoming>) -> Result<T, ApiError> {
-    let body = read(request).await?;
+async fn read_json<T: for<'a> Deserialize<'a>>(
+    house: &House,
+    request: Request<Incoming>,
+    limit: usize,
+) -> Result<T, ApiError> {
+    let body = read(house, request, limit).await?;
     serde_json::from_slice(&body)
         .map_err(|_| ApiError::invalid("invalid_json", "the body is not the JSON object of this route"))
 }

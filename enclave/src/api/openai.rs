@@ -2,6 +2,7 @@
 //! supported is refused by name, and what changes nothing is ignored. `docs/protocol.md` has the table.
 
 use crate::api::error::ApiError;
+use crate::scheduler::Limit;
 use adyton_engine::{Sampling, SamplingError};
 use adyton_guardrail::{Message, Prompt, Role, Text};
 use adyton_wire::control::MAX_PURPOSE;
@@ -42,10 +43,12 @@ pub struct ChatRequest {
     pub model: String,
     /// The conversation.
     pub prompt: Prompt,
-    /// How to sample, `max_tokens` included.
+    /// How to sample; how much is the grant's business.
     pub sampling: Sampling,
     /// Most tokens of the answer.
     pub max_tokens: u32,
+    /// Whether the client named that number.
+    pub limit: Limit,
     /// The declared purpose.
     pub purpose: String,
     /// Whether to stream, and whether with usage.
@@ -140,14 +143,15 @@ impl ChatRequest {
         // The text of serde's message names fields and types; values of strings are cut out of it below.
         let raw: Raw = serde_json::from_value(Value::Object(fields)).map_err(|e| shape_error(&e))?;
         raw.refuse_unsupported()?;
-        let max_tokens = raw.max_completion_tokens.or(raw.max_tokens).unwrap_or(DEFAULT_MAX_TOKENS);
+        let asked = raw.max_completion_tokens.or(raw.max_tokens);
         Ok(ChatRequest {
-            sampling: raw.sampling(max_tokens)?,
+            sampling: raw.sampling()?,
             purpose: purpose(raw.metadata.as_ref())?,
             stream: raw.stream.unwrap_or(false).then(|| raw.stream_options.unwrap_or_default()),
             prompt: Prompt { messages: raw.messages.into_iter().map(message).collect::<Result<_, _>>()? },
             model: raw.model,
-            max_tokens,
+            max_tokens: asked.unwrap_or(DEFAULT_MAX_TOKENS),
+            limit: if asked.is_some() { Limit::Exactly } else { Limit::RoomLeft },
         })
     }
 }
@@ -199,6 +203,13 @@ impl Raw {
             let message = "stream_options is only allowed with stream";
             return Err(ApiError::parameter("stream_options", "invalid_parameter", message));
         }
+        for (name, value) in
+            [("max_tokens", self.max_tokens), ("max_completion_tokens", self.max_completion_tokens)]
+        {
+            if value == Some(0) {
+                return Err(ApiError::parameter(name, "invalid_value", "an answer has at least one token"));
+            }
+        }
         if self.max_tokens.is_some() && self.max_completion_tokens.is_some() {
             let message = "max_tokens and max_completion_tokens say the same: give one";
             return Err(ApiError::parameter("max_tokens", "invalid_parameter", message));
@@ -206,7 +217,7 @@ impl Raw {
         Ok(())
     }
 
-    fn sampling(&self, max_tokens: u32) -> Result<Sampling, ApiError> {
+    fn sampling(&self) -> Result<Sampling, ApiError> {
         let seed = match self.seed {
             // OpenAI's seed is a signed integer; the bits are what counts.
             Some(seed) => u64::from_ne_bytes(seed.to_ne_bytes()),
@@ -226,8 +237,7 @@ impl Raw {
                 .presence_penalty(self.presence_penalty.unwrap_or(0.0))?
                 .frequency_penalty(self.frequency_penalty.unwrap_or(0.0))?
                 .repetition_penalty(self.repetition_penalty.unwrap_or(1.0))?
-                .stop(stops)?
-                .max_tokens(max_tokens as usize)
+                .stop(stops)
         };
         build().map_err(|e: SamplingError| {
             ApiError::parameter(sampling_field(&e), "invalid_value", e.to_string())
@@ -338,6 +348,7 @@ mod tests {
             (json!({ "stream_options": {} }), "stream_options", "invalid_parameter"),
             (json!({ "max_tokens": 1, "max_completion_tokens": 1 }), "max_tokens", "invalid_parameter"),
             (json!({ "max_tokens": 0 }), "max_tokens", "invalid_value"),
+            (json!({ "max_completion_tokens": 0 }), "max_completion_tokens", "invalid_value"),
             (json!({ "temperature": 2.5 }), "temperature", "invalid_value"),
             (json!({ "top_p": 0 }), "top_p", "invalid_value"),
             (json!({ "stop": ["a", "b", "c", "d", "e"] }), "stop", "invalid_value"),
@@ -377,6 +388,6 @@ mod tests {
     fn defaults_are_those_that_the_documentation_names() {
         let asked = check(json!({})).unwrap();
         assert_eq!((asked.max_tokens, asked.purpose.as_str()), (DEFAULT_MAX_TOKENS, DEFAULT_PURPOSE));
-        assert_eq!(asked.stream, None);
+        assert_eq!((asked.stream, asked.limit), (None, Limit::RoomLeft));
     }
 }

@@ -1,0 +1,3 @@
+//! Fuzzes attestation documents; see `adyton_tests::fuzz::attestation_document` for what must hold.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| adyton_tests::fuzz::attestation_document(data));

@@ -1,0 +1,3 @@
+//! Fuzzes receipts; see `adyton_tests::fuzz::receipt` for what must hold.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| adyton_tests::fuzz::receipt(data));
