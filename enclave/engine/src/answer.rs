@@ -2,6 +2,8 @@
 //!
 //! Promises
 //! - A stop string is found wherever token boundaries fall, and no byte of it is handed out.
+//! - Where the vocabulary puts a space before each word, the first space of the answer is left out, as Hugging Face's
+//!   decoder does (`Strip(" ", 1, 0)` of Llama 2's tokenizer.json); llama.cpp's server hands it out.
 //! - Bytes that are not UTF-8 become U+FFFD; the bytes of an unfinished character wait for the rest.
 
 use adyton_guardrail::Text;
@@ -10,6 +12,8 @@ use zeroize::Zeroizing;
 /// The text of one answer on its way out.
 pub(crate) struct Answer {
     stops: Vec<Text>,
+    /// Whether the answer has not begun, and a space at its beginning is to be left out.
+    strip: bool,
     /// Bytes of an unfinished character.
     bytes: Zeroizing<Vec<u8>>,
     /// Characters that may be the beginning of a stop string.
@@ -24,13 +28,15 @@ pub(crate) struct Piece {
 }
 
 impl Answer {
-    pub(crate) fn new(stops: Vec<Text>) -> Answer {
-        Answer { stops, bytes: Zeroizing::default(), held: Zeroizing::default() }
+    pub(crate) fn new(stops: Vec<Text>, strip: bool) -> Answer {
+        Answer { stops, strip, bytes: Zeroizing::default(), held: Zeroizing::default() }
     }
 
     /// Takes the bytes of the next token.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Piece {
-        self.bytes.extend_from_slice(bytes);
+        let first = self.strip && !bytes.is_empty();
+        self.bytes.extend_from_slice(bytes.strip_prefix(b" ").filter(|_| first).unwrap_or(bytes));
+        self.strip &= !first;
         self.decode(false);
         self.release(false)
     }

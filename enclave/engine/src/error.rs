@@ -84,8 +84,10 @@ pub enum LoadError {
     /// A number in a tensor is not finite.
     #[error("tensor {0} holds a value that is not a finite number")]
     NotFinite(String),
-    /// A tokenizer model other than `gpt2`.
-    #[error("tokenizer model {0} is not supported; this engine knows gpt2 (byte-level BPE)")]
+    /// A tokenizer model other than `gpt2` and `llama`.
+    #[error(
+        "tokenizer model {0} is not supported; this engine knows gpt2 (byte-level BPE) and llama (SentencePiece BPE)"
+    )]
     TokenizerModel(String),
     /// A pre-tokenizer that this engine cannot reproduce.
     #[error("pre-tokenizer {0} is not supported; token ids would differ from those of the training")]
@@ -133,7 +135,7 @@ pub enum StartError {
     ContextExceeded {
         /// Tokens of the rendered prompt.
         prompt_tokens: usize,
-        /// Tokens of answer that were asked for; 1 if none were.
+        /// Tokens of answer that needed room: those of `max_tokens`, or 1 where the answer may be shorter.
         max_tokens: usize,
         /// Tokens that the model can hold.
         context_length: usize,

@@ -101,17 +101,18 @@ impl Generation {
     ) -> Result<Generation, StartError> {
         let prompt = model.encode(prompt.get())?;
         let room = model.context_length().saturating_sub(prompt.len());
-        let max_tokens = sampling.max_tokens.unwrap_or(room);
-        if prompt.is_empty() || max_tokens == 0 || max_tokens > room {
-            return Err(StartError::ContextExceeded {
-                prompt_tokens: prompt.len(),
-                max_tokens: max_tokens.max(1),
-                context_length: model.context_length(),
-            });
+        let exceeded = |max_tokens| StartError::ContextExceeded {
+            prompt_tokens: prompt.len(),
+            max_tokens,
+            context_length: model.context_length(),
+        };
+        let max_tokens = sampling.length.within(room).map_err(exceeded)?;
+        if prompt.is_empty() {
+            return Err(exceeded(max_tokens));
         }
         Ok(Generation {
             cache: KvCache::new(&model.transformer.config),
-            answer: Answer::new(sampling.stops.clone()),
+            answer: Answer::new(sampling.stops.clone(), model.tokenizer().opens_with_space()),
             sampler: Sampler::new(sampling, &prompt),
             model: Arc::clone(model),
             prompt,

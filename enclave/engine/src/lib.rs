@@ -3,7 +3,7 @@
 //! Promises
 //! - [`Generation::start`] takes a [`Screened<Prompt>`](adyton_guardrail::Screened) and nothing else; no public
 //!   function lets tokens into the model.
-//! - What a person writes never becomes a control token of the chat template (`template`, `tokenizer`).
+//! - What a person writes never becomes a control token of the chat template (`template`, `tokenizer`, `bpe`, `spm`).
 //! - A hostile model file is a [`LoadError`] (`header`, `config`, `weights`).
 //! - Keys and values live outside the model, one cache for each sequence, and are wiped at its end (`cache`).
 //!
@@ -17,6 +17,7 @@
 
 mod answer;
 mod blocks;
+mod bpe;
 mod cache;
 mod config;
 mod error;
@@ -26,6 +27,7 @@ mod header;
 mod model;
 mod sampler;
 mod sampling;
+mod spm;
 mod template;
 mod tokenizer;
 mod vocabulary;

@@ -24,6 +24,8 @@ pub struct Model {
     pub(crate) transformer: Transformer,
     tokenizer: Tokenizer,
     template: ChatTemplate,
+    /// Turn marks of the template that are no control tokens.
+    marks: Vec<String>,
     name: String,
 }
 
@@ -43,9 +45,11 @@ impl Model {
         let template =
             ChatTemplate::parse(meta.text("tokenizer.chat_template")?).map_err(LoadError::Template)?;
         template.render(&greeting(), &tokenizer).map_err(LoadError::Template)?;
+        let mut marks = template.marks(&tokenizer);
+        marks.retain(|mark| tokenizer.control_tokens().all(|token| token != mark));
         let name = meta.text("general.name").map(brief).unwrap_or_default();
         let weights = Weights::read(&mut reader, &content, &header.tensors, &config)?;
-        Ok(Model { transformer: Transformer::new(config, weights), tokenizer, template, name })
+        Ok(Model { transformer: Transformer::new(config, weights), tokenizer, template, marks, name })
     }
 
     /// The tokenizer.
@@ -53,9 +57,10 @@ impl Model {
         &self.tokenizer
     }
 
-    /// The texts of the tokenizer's control tokens, for the guardrail.
+    /// The texts of the tokenizer's control tokens, and of the chat template's turn marks that are ordinary text to the
+    /// tokenizer, for the guardrail.
     pub fn control_tokens(&self) -> impl Iterator<Item = String> {
-        self.tokenizer.control_tokens().map(str::to_owned)
+        self.tokenizer.control_tokens().map(str::to_owned).chain(self.marks.iter().cloned())
     }
 
     /// Tokens of prompt and answer together that a sequence may have.

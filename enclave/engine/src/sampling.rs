@@ -39,6 +39,30 @@ pub enum SamplingError {
     MaxTokens,
 }
 
+/// How long the answer may become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Length {
+    /// As long as the context allows.
+    Context,
+    /// As many tokens as this, for which the context must have room.
+    Reserved(usize),
+    /// As many tokens as this, or fewer where the context ends.
+    UpTo(usize),
+}
+
+impl Length {
+    /// The most tokens that the answer may have where the context has room for `room`. The error is the number of
+    /// tokens that it would have had to have room for.
+    pub(crate) fn within(self, room: usize) -> Result<usize, usize> {
+        let (most, needed) = match self {
+            Length::Context => (room, 1),
+            Length::Reserved(tokens) => (tokens, tokens),
+            Length::UpTo(tokens) => (tokens.min(room), 1),
+        };
+        if needed <= room { Ok(most) } else { Err(needed) }
+    }
+}
+
 /// How the next token is chosen. The order is that of vLLM: penalties, temperature, min-p, top-k, top-p, draw.
 ///
 /// Ranges are those of the OpenAI API ("Create chat completion") and, for `top_k`, `min_p` and
@@ -54,7 +78,7 @@ pub struct Sampling {
     pub(crate) frequency: f32,
     pub(crate) repetition: f32,
     pub(crate) stops: Vec<Text>,
-    pub(crate) max_tokens: Option<usize>,
+    pub(crate) length: Length,
 }
 
 impl Sampling {
@@ -72,7 +96,7 @@ impl Sampling {
             frequency: 0.0,
             repetition: 1.0,
             stops: Vec::new(),
-            max_tokens: None,
+            length: Length::Context,
         }
     }
 
@@ -152,16 +176,24 @@ impl Sampling {
         if fits { Ok(Sampling { stops, ..self }) } else { Err(SamplingError::Stop) }
     }
 
-    /// Most tokens of the answer.
+    /// Most tokens of the answer. A generation that has less room in its context does not start.
     ///
     /// # Errors
     /// [`SamplingError::MaxTokens`]
     pub fn max_tokens(self, max_tokens: usize) -> Result<Sampling, SamplingError> {
-        let fits = max_tokens > 0;
-        if fits {
-            Ok(Sampling { max_tokens: Some(max_tokens), ..self })
-        } else {
-            Err(SamplingError::MaxTokens)
-        }
+        self.length(Length::Reserved(max_tokens), max_tokens)
+    }
+
+    /// Most tokens of the answer. Where the context has less room, the answer may end earlier; where it has none, the
+    /// generation does not start.
+    ///
+    /// # Errors
+    /// [`SamplingError::MaxTokens`]
+    pub fn up_to(self, max_tokens: usize) -> Result<Sampling, SamplingError> {
+        self.length(Length::UpTo(max_tokens), max_tokens)
+    }
+
+    fn length(self, length: Length, tokens: usize) -> Result<Sampling, SamplingError> {
+        if tokens > 0 { Ok(Sampling { length, ..self }) } else { Err(SamplingError::MaxTokens) }
     }
 }

@@ -6,14 +6,17 @@
 //!   the text around it.
 //! - Rendering ends: instructions and output are bounded.
 //!
-//! Does not: let a template branch on what a message says, only on roles and order; nor bound the memory of a template
-//! that multiplies its own strings.
+//! Does not
+//! - Tell content from turn marks that are ordinary text to the tokenizer (Llama 2's `[INST]`, TinyLlama's `<|user|>`).
+//!   It finds those of usual shape, for the guardrail.
+//! - Let a template branch on what a message says, only on roles and order.
+//! - Bound the memory of a template that multiplies its own strings.
 //!
 //! Trusts: the template, as a part of the measured model, to place each message as the model was trained to read it.
 
 use crate::error::TemplateError;
 use crate::tokenizer::{Run, Tokenizer};
-use adyton_guardrail::Prompt;
+use adyton_guardrail::{Message, Prompt, Role, Text};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Rest, Value};
 use minijinja::{Environment, Error, ErrorKind, context};
@@ -24,6 +27,8 @@ use zeroize::Zeroizing;
 const FUEL_PER_MESSAGE: u64 = 20_000;
 /// Bytes that a template may write around one message.
 const OUTPUT_PER_MESSAGE: usize = 16 << 10;
+/// Longest name inside `<|...|>`, in bytes; a longer one is no turn mark.
+const MAX_MARK: usize = 64;
 /// Markers open and close with noncharacters (Unicode 3.0 and later, section 23.7): no honest template writes them,
 /// and a template that has one is refused. Content is never searched for markers.
 const OPEN: char = '\u{fdd0}';
@@ -70,6 +75,22 @@ impl ChatTemplate {
         Ok(runs)
     }
 
+    /// The turn marks of usual shape that the template writes, by writing conversations of every role.
+    pub(crate) fn marks(&self, tokenizer: &Tokenizer) -> Vec<String> {
+        let say = |role| Message { role, content: Text::from("hello") };
+        let turns = [Role::User, Role::Assistant, Role::User].map(say);
+        let with_system =
+            Prompt { messages: std::iter::once(say(Role::System)).chain(turns.clone()).collect() };
+        let mut marks = Vec::new();
+        for prompt in [with_system, Prompt { messages: turns.to_vec() }] {
+            // Some templates refuse a system prompt.
+            marks.extend(marks_in(&self.render_markers(&prompt, tokenizer).unwrap_or_default()));
+        }
+        marks.sort_unstable();
+        marks.dedup();
+        marks
+    }
+
     fn render_markers(&self, prompt: &Prompt, tokenizer: &Tokenizer) -> Result<String, TemplateError> {
         let messages: Vec<Value> = prompt
             .messages
@@ -91,6 +112,18 @@ impl ChatTemplate {
         template.render_captured_to(context, &mut out).map_err(|e| sort(&e))?;
         String::from_utf8(out.bytes).map_err(|_| broken())
     }
+}
+
+/// `<|...|>` with a name inside, and the marks of Llama 2.
+fn marks_in(text: &str) -> Vec<String> {
+    let known = ["[INST]", "[/INST]", "<<SYS>>", "<</SYS>>"].into_iter().filter(|mark| text.contains(mark));
+    let named = text.split("<|").skip(1).filter_map(|rest| {
+        let (name, _) = rest.split_once("|>")?;
+        let fits = (1..=MAX_MARK).contains(&name.len())
+            && name.chars().all(|c| c.is_alphanumeric() || "_-".contains(c));
+        fits.then(|| format!("<|{name}|>"))
+    });
+    named.chain(known.map(str::to_owned)).collect()
 }
 
 /// Adds a run; text next to text becomes one, so that it is encoded as one.

@@ -1,28 +1,27 @@
-//! The tokenizer of a GGUF file: byte-level BPE with the pre-tokenizer that the file names.
+//! The tokenizer of a GGUF file: text to token ids, token ids to bytes.
 //!
 //! Promises
-//! - Token ids are those of llama.cpp for the same file (a golden file is compared).
-//! - Text never becomes a control token: only [`Run::Control`], made from the chat template's own text, does. The BPE
-//!   vocabulary holds no control token, so no sequence of merges can reach one.
-//! - No cache keeps pieces of a prompt after its encoding.
+//! - Token ids are those of llama.cpp for the same file (golden files are compared), but for the next line.
+//! - Text never becomes a control token: only [`Run::Control`], made from the chat template's own text, does. Neither
+//!   kind of vocabulary (`bpe`, `spm`) holds a control token, so no sequence of merges can reach one.
+//! - Every id has its bytes; those of control tokens are empty.
 //!
-//! Does not: normalise Unicode (llama.cpp does not either), nor wipe the copies that the tokenizer library makes.
+//! Does not: normalise Unicode (llama.cpp does not either); tell a person's text from the template's where a template
+//! marks turns by ordinary text, as Llama 2 does with `[INST]`: the guardrail is told
+//! those marks (`template`).
 //!
-//! Trusts: nothing in the file; vocabulary and merges are checked against each other.
+//! Trusts: nothing in the file.
 
+use crate::bpe;
 use crate::config::Metadata;
 use crate::error::{LoadError, brief};
-use crate::vocabulary::{CONTROL, USER_DEFINED, ends, kinds, merges, of_kind, texts, token_bytes};
-use tokenizers::models::bpe::{BPE, Vocab};
-use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::pre_tokenizers::sequence::Sequence;
-use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
-use tokenizers::tokenizer::SplitDelimiterBehavior;
+use crate::spm::{self, Spm};
+use crate::vocabulary::{CONTROL, USER_DEFINED, ends, kinds, of_kind, texts};
 use zeroize::Zeroizing;
 
 /// Turns text into token ids and token ids into bytes.
 pub struct Tokenizer {
-    bpe: tokenizers::Tokenizer,
+    words: Words,
     /// The bytes that each id stands for; empty for control tokens.
     bytes: Vec<Box<[u8]>>,
     /// Control tokens, longest text first.
@@ -34,6 +33,19 @@ pub struct Tokenizer {
     add_bos: bool,
 }
 
+/// How a stretch of text without special tokens becomes ids.
+enum Words {
+    Bpe(Box<tokenizers::Tokenizer>),
+    Spm(Spm),
+}
+
+/// What holds where the file is silent (llama.cpp, `llama_vocab::impl::load`).
+struct Defaults {
+    add_bos: bool,
+    bos: Option<usize>,
+    eos: Option<usize>,
+}
+
 /// A stretch of a prompt.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Run {
@@ -43,54 +55,54 @@ pub(crate) enum Run {
     Control(u32),
 }
 
-/// llama.cpp, `llm_tokenizer_bpe`: one pattern for Llama 3 and, with single digits, for Qwen 2.
-const LLAMA3: &str = r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-const QWEN2: &str = r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-
-/// How llama.cpp treats one value of `tokenizer.ggml.pre`.
-struct Scheme {
-    /// Isolated first; `None` for none.
-    split: Option<&'static str>,
-    /// Whether GPT-2's own pattern splits the rest.
-    gpt2: bool,
-    /// Whether a word that is a token is taken without merging.
-    whole_words: bool,
-    /// Whether the sequence begins with BOS if the file does not say.
-    add_bos: bool,
-}
-
-fn scheme(pre: &str) -> Result<Scheme, LoadError> {
-    Ok(match pre {
-        "smollm" => Scheme { split: Some(r"\p{N}"), gpt2: true, whole_words: false, add_bos: false },
-        "gpt-2" => Scheme { split: None, gpt2: true, whole_words: false, add_bos: false },
-        "llama-bpe" | "llama3" | "llama-v3" => {
-            Scheme { split: Some(LLAMA3), gpt2: false, whole_words: true, add_bos: true }
-        }
-        "qwen2" => Scheme { split: Some(QWEN2), gpt2: false, whole_words: false, add_bos: false },
-        other => return Err(LoadError::PreTokenizer(brief(other))),
-    })
-}
-
 impl Tokenizer {
     pub(crate) fn read(meta: &Metadata<'_>) -> Result<Tokenizer, LoadError> {
-        let model = meta.text("tokenizer.ggml.model")?;
-        if model != "gpt2" {
-            return Err(LoadError::TokenizerModel(brief(model)));
+        match meta.text("tokenizer.ggml.model")? {
+            "gpt2" => Tokenizer::read_bpe(meta),
+            "llama" => Tokenizer::read_spm(meta),
+            other => Err(LoadError::TokenizerModel(brief(other))),
         }
-        let scheme = scheme(meta.text("tokenizer.ggml.pre")?)?;
+    }
+
+    fn read_bpe(meta: &Metadata<'_>) -> Result<Tokenizer, LoadError> {
+        let scheme = bpe::scheme(meta.text("tokenizer.ggml.pre")?)?;
         let texts = texts(meta)?;
-        let kinds = kinds(meta, texts.len())?;
-        let (control, atoms) = (of_kind(&texts, &kinds, CONTROL), of_kind(&texts, &kinds, USER_DEFINED));
-        let id = |key| meta.find(key).map(|_| meta.number(key, 0, texts.len() - 1)).transpose();
-        let bos = id("tokenizer.ggml.bos_token_id")?.map(|id| id as u32);
+        let kinds = kinds(meta, &texts, true)?;
+        let words = Words::Bpe(Box::new(bpe::build(meta, &texts, &kinds, &scheme)?));
+        let defaults = Defaults { add_bos: scheme.add_bos, bos: None, eos: None };
+        Tokenizer::new(meta, words, bpe::token_bytes(&texts, &kinds), (&texts, &kinds), &defaults)
+    }
+
+    fn read_spm(meta: &Metadata<'_>) -> Result<Tokenizer, LoadError> {
+        let texts = texts(meta)?;
+        let kinds = kinds(meta, &texts, false)?;
+        let words = Words::Spm(Spm::read(meta, &texts, &kinds)?);
+        let defaults = Defaults { add_bos: true, bos: Some(1), eos: Some(2) };
+        Tokenizer::new(meta, words, spm::token_bytes(&texts, &kinds), (&texts, &kinds), &defaults)
+    }
+
+    fn new(
+        meta: &Metadata<'_>,
+        words: Words,
+        bytes: Vec<Box<[u8]>>,
+        (texts, kinds): (&[String], &[u32]),
+        defaults: &Defaults,
+    ) -> Result<Tokenizer, LoadError> {
+        let control = of_kind(texts, kinds, CONTROL);
+        let last = texts.len() - 1;
+        let id = |key, default: Option<usize>| {
+            let default = default.filter(|id| *id <= last);
+            meta.find(key).map_or(Ok(default), |_| meta.number(key, 0, last).map(Some))
+        };
+        let eos = id("tokenizer.ggml.eos_token_id", defaults.eos)?;
         Ok(Tokenizer {
-            bpe: bpe(meta, &texts, &kinds, &scheme)?,
-            bytes: token_bytes(&texts, &kinds),
-            ends: ends(&control, &[id("tokenizer.ggml.eos_token_id")?, id("tokenizer.ggml.eot_token_id")?]),
+            words,
+            bytes,
+            ends: ends(&control, &[eos, id("tokenizer.ggml.eot_token_id", None)?]),
             control,
-            atoms,
-            bos,
-            add_bos: meta.flag("tokenizer.ggml.add_bos_token", scheme.add_bos)?,
+            atoms: of_kind(texts, kinds, USER_DEFINED),
+            bos: id("tokenizer.ggml.bos_token_id", defaults.bos)?.map(|id| id as u32),
+            add_bos: meta.flag("tokenizer.ggml.add_bos_token", defaults.add_bos)?,
         })
     }
 
@@ -110,7 +122,7 @@ impl Tokenizer {
     /// `None` if the tokenizer library fails.
     pub fn encode(&self, text: &str) -> Option<Vec<u32>> {
         let mut ids = Vec::new();
-        self.encode_text(text, &self.atoms, &mut ids)?;
+        self.encode_text(text, &mut true, &mut ids)?;
         Some(ids)
     }
 
@@ -121,11 +133,17 @@ impl Tokenizer {
 
     /// Encodes a rendered prompt, with BOS if the file asks for one and the prompt does not bring it.
     pub(crate) fn encode_runs(&self, runs: &[Run]) -> Option<Zeroizing<Vec<u32>>> {
-        let mut ids = Zeroizing::new(Vec::new());
+        // A list that grows leaves its old ids behind; more than a token a byte is rare.
+        let room = |run: &Run| if let Run::Text(text) = run { text.len() + 4 } else { 1 };
+        let mut ids = Zeroizing::new(Vec::with_capacity(runs.iter().map(room).sum::<usize>() + 1));
+        let mut fresh = true;
         for run in runs {
             match run {
-                Run::Control(id) => ids.push(*id),
-                Run::Text(text) => self.encode_text(text, &self.atoms, &mut ids)?,
+                Run::Control(id) => {
+                    ids.push(*id);
+                    fresh = true;
+                }
+                Run::Text(text) => self.encode_text(text, &mut fresh, &mut ids)?,
             }
         }
         if let Some(bos) = self.bos.filter(|bos| self.add_bos && ids.first() != Some(bos)) {
@@ -134,13 +152,17 @@ impl Tokenizer {
         Some(ids)
     }
 
-    fn encode_text(&self, text: &str, atoms: &[(String, u32)], ids: &mut Vec<u32>) -> Option<()> {
-        for run in split(text, atoms) {
-            match run {
-                Run::Control(id) => ids.push(id),
-                Run::Text(text) => {
-                    ids.extend_from_slice(self.bpe.encode_fast(text.as_str(), false).ok()?.get_ids());
+    /// `fresh` tells whether text here follows the start or a special token (llama.cpp, `is_prev_special`), to which
+    /// user-defined tokens count.
+    fn encode_text(&self, text: &str, fresh: &mut bool, ids: &mut Vec<u32>) -> Option<()> {
+        for run in split(text, &self.atoms) {
+            let after_special = std::mem::replace(fresh, matches!(run, Run::Control(_)));
+            match (run, &self.words) {
+                (Run::Control(id), _) => ids.push(id),
+                (Run::Text(text), Words::Bpe(bpe)) => {
+                    ids.extend_from_slice(bpe.encode_fast(text.as_str(), false).ok()?.get_ids());
                 }
+                (Run::Text(text), Words::Spm(spm)) => drop(spm.encode(&text, after_special, ids)?),
             }
         }
         Some(())
@@ -149,6 +171,11 @@ impl Tokenizer {
     /// The bytes of a token; none for control tokens and unknown ids.
     pub fn bytes(&self, id: u32) -> &[u8] {
         self.bytes.get(id as usize).map_or(&[], |b| b)
+    }
+
+    /// True if an answer's first space is the vocabulary's, not the model's: SentencePiece puts one before each word.
+    pub(crate) fn opens_with_space(&self) -> bool {
+        matches!(&self.words, Words::Spm(spm) if spm.space_prefix)
     }
 
     /// True if the token ends a turn.
@@ -200,35 +227,4 @@ fn split_run(run: Run, mark: &str, id: u32) -> Vec<Run> {
         parts.push(Run::Text(Zeroizing::new(part.to_owned())));
     }
     parts
-}
-
-fn bpe(
-    meta: &Metadata<'_>,
-    texts: &[String],
-    kinds: &[u32],
-    scheme: &Scheme,
-) -> Result<tokenizers::Tokenizer, LoadError> {
-    let mut vocab: Vocab = Vocab::default();
-    for (id, (text, kind)) in (0u32..).zip(texts.iter().zip(kinds)) {
-        if *kind != CONTROL && vocab.insert(text.clone(), id).is_some() {
-            return Err(LoadError::Tokenizer("two tokens have the same text"));
-        }
-    }
-    let merges = merges(meta, &vocab)?;
-    let bpe = BPE::builder().vocab_and_merges(vocab, merges).ignore_merges(scheme.whole_words);
-    // The cache would keep words of one prompt in memory for the next, in reach of its timing.
-    let bpe = bpe.cache_capacity(0).build();
-    let mut tokenizer =
-        tokenizers::Tokenizer::new(bpe.map_err(|_| LoadError::Tokenizer("the merges do not build"))?);
-    let bytes = ByteLevel::new(false, true, scheme.gpt2);
-    match scheme.split {
-        None => tokenizer.with_pre_tokenizer(Some(bytes)),
-        Some(pattern) => {
-            let pattern = SplitPattern::Regex(pattern.to_owned());
-            let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false)
-                .map_err(|_| LoadError::Tokenizer("the pre-tokenizer's pattern does not build"))?;
-            tokenizer.with_pre_tokenizer(Some(Sequence::new(vec![split.into(), bytes.into()])))
-        }
-    };
-    Ok(tokenizer)
 }

@@ -1,18 +1,25 @@
-//! The vocabulary of a GGUF file: texts and kinds of tokens, merges, and the bytes that a token stands for.
+//! The vocabulary of a GGUF file: texts and kinds of tokens.
 //!
-//! Promises: lists that belong together have one length; each merge joins two ordinary tokens into a third.
+//! Promises
+//! - Lists that belong together have one length; no two tokens have the same text.
+//! - A token that looks like a control token counts as one, whatever kind the file gives it: user-defined tokens are
+//!   found in what people write.
 //!
 //! Trusts: nothing in the file.
 
 use crate::config::{Metadata, wrong};
 use crate::error::LoadError;
 use candle_core::quantized::gguf_file::Value;
-use std::collections::HashMap;
-use tokenizers::models::bpe::Vocab;
+use std::collections::HashSet;
 
-/// llama.h, `llama_token_type`. Other values are ordinary tokens.
+/// llama.h, `llama_token_type`.
+pub(crate) const NORMAL: u32 = 1;
+pub(crate) const UNKNOWN: u32 = 2;
 pub(crate) const CONTROL: u32 = 3;
 pub(crate) const USER_DEFINED: u32 = 4;
+pub(crate) const BYTE: u32 = 6;
+/// Most user-defined tokens: each is searched for in every text. Models have a few hundred.
+const MAX_USER_DEFINED: usize = 4096;
 /// Longest token text, in bytes. SmolLM2's longest has 81.
 const MAX_TOKEN: usize = 4096;
 
@@ -28,6 +35,8 @@ const TURN_ENDS: [&str; 9] = [
     "<end_of_turn>",
     "</s>",
 ];
+/// Control tokens of SentencePiece vocabularies that do not end a turn.
+const OTHER_CONTROL: [&str; 6] = ["<s>", "<pad>", "<mask>", "[INST]", "[/INST]", "<start_of_turn>"];
 
 pub(crate) fn texts(meta: &Metadata<'_>) -> Result<Vec<String>, LoadError> {
     let key = "tokenizer.ggml.tokens";
@@ -38,17 +47,23 @@ pub(crate) fn texts(meta: &Metadata<'_>) -> Result<Vec<String>, LoadError> {
     if texts.iter().any(|t| t.is_empty() || t.len() > MAX_TOKEN) {
         return Err(LoadError::Tokenizer("a token is empty or longer than 4096 bytes"));
     }
+    let mut seen = HashSet::new();
+    if !texts.iter().all(|text| seen.insert(text)) {
+        return Err(LoadError::Tokenizer("two tokens have the same text"));
+    }
     Ok(texts)
 }
 
-fn strings(values: &[Value], key: &str) -> Result<Vec<String>, LoadError> {
+pub(crate) fn strings(values: &[Value], key: &str) -> Result<Vec<String>, LoadError> {
     values
         .iter()
         .map(|v| v.to_string().cloned().map_err(|_| wrong(key, "holds something else than strings")))
         .collect()
 }
 
-pub(crate) fn kinds(meta: &Metadata<'_>, tokens: usize) -> Result<Vec<u32>, LoadError> {
+/// The kind of each token, control tokens under any name included. `merged` says that merges join tokens into others,
+/// as the file of a byte-level BPE lists them.
+pub(crate) fn kinds(meta: &Metadata<'_>, texts: &[String], merged: bool) -> Result<Vec<u32>, LoadError> {
     let key = "tokenizer.ggml.token_type";
     let kind = |v: &Value| match v {
         Value::I32(v) => u32::try_from(*v).ok(),
@@ -57,7 +72,30 @@ pub(crate) fn kinds(meta: &Metadata<'_>, tokens: usize) -> Result<Vec<u32>, Load
     };
     let kinds: Option<Vec<u32>> = meta.list(key)?.iter().map(kind).collect();
     let kinds = kinds.ok_or_else(|| wrong(key, "holds something else than small whole numbers"))?;
-    if kinds.len() == tokens { Ok(kinds) } else { Err(wrong(key, "is not as long as the list of tokens")) }
+    if kinds.len() != texts.len() {
+        return Err(wrong(key, "is not as long as the list of tokens"));
+    }
+    let settled: Vec<u32> = kinds.iter().zip(texts).map(|(kind, text)| settle(*kind, text, merged)).collect();
+    if settled.iter().filter(|kind| **kind == USER_DEFINED).count() > MAX_USER_DEFINED {
+        return Err(LoadError::Tokenizer("more than 4096 user-defined tokens"));
+    }
+    Ok(settled)
+}
+
+/// The kind that a token is treated as. llama.cpp finds the unknown token where it finds control tokens, and makes
+/// control tokens of those that end a turn; its converter (`does_token_look_special`) does so by shape. Where merges
+/// exist, an ordinary token that looks so may be a join of theirs, and stays ordinary.
+fn settle(kind: u32, text: &str, merged: bool) -> u32 {
+    let named = TURN_ENDS.contains(&text) || OTHER_CONTROL.contains(&text);
+    let shaped = [("<|", "|>"), ("<｜", "｜>")].iter().any(|(open, close)| {
+        text.len() >= open.len() + close.len() && text.starts_with(open) && text.ends_with(close)
+    });
+    match kind {
+        UNKNOWN => CONTROL,
+        USER_DEFINED if named || shaped => CONTROL,
+        NORMAL if named && !merged => CONTROL,
+        kind => kind,
+    }
 }
 
 pub(crate) fn of_kind(texts: &[String], kinds: &[u32], kind: u32) -> Vec<(String, u32)> {
@@ -79,53 +117,4 @@ pub(crate) fn ends(control: &[(String, u32)], named: &[Option<usize>]) -> Vec<u3
         }
     });
     ends
-}
-
-/// The merges. Each must join two tokens into a third: the library indexes beyond its buffer where one does not.
-pub(crate) fn merges(meta: &Metadata<'_>, vocab: &Vocab) -> Result<Vec<(String, String)>, LoadError> {
-    let key = "tokenizer.ggml.merges";
-    let mut merges = Vec::new();
-    for line in strings(meta.list(key)?, key)? {
-        let pair = line.split_once(' ').ok_or(LoadError::Tokenizer("a merge is not a pair"))?;
-        let known = [pair.0, pair.1, &format!("{}{}", pair.0, pair.1)].iter().all(|t| vocab.contains_key(*t));
-        if !known {
-            return Err(LoadError::Tokenizer("a merge names something that is not an ordinary token"));
-        }
-        merges.push((pair.0.to_owned(), pair.1.to_owned()));
-    }
-    Ok(merges)
-}
-
-pub(crate) fn token_bytes(texts: &[String], kinds: &[u32]) -> Vec<Box<[u8]>> {
-    let alphabet = alphabet();
-    let decode = |text: &String| {
-        let mut bytes = Vec::new();
-        for c in text.chars() {
-            match alphabet.get(&c) {
-                Some(byte) => bytes.push(*byte),
-                None => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
-            }
-        }
-        bytes.into_boxed_slice()
-    };
-    let one = |(text, kind): (&String, &u32)| match *kind {
-        CONTROL => Box::default(),
-        USER_DEFINED => text.as_bytes().into(),
-        _ => decode(text),
-    };
-    texts.iter().zip(kinds).map(one).collect()
-}
-
-/// GPT-2's printable stand-ins for bytes (openai/gpt-2, `encoder.py`, `bytes_to_unicode`).
-fn alphabet() -> HashMap<char, u8> {
-    let printable = |b: u8| matches!(b, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
-    let mut next = 0x100u32;
-    let mut stand_in = |b: u8| {
-        if printable(b) {
-            return char::from(b);
-        }
-        next += 1;
-        char::from_u32(next - 1).unwrap_or_default()
-    };
-    (0..=u8::MAX).map(|b| (stand_in(b), b)).collect()
 }

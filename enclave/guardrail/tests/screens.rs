@@ -1,5 +1,8 @@
 //! The screens on text that tries to get past them.
 
+// Tests say `unwrap` and `panic`: that is how they fail.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use adyton_guardrail::{Action, Guardrail, Message, Output, OutputScreen, Prompt, Refused, Role, Settings};
 
 fn settings(action: &str) -> Settings {

@@ -82,7 +82,7 @@ async fn evidence_relayed_from_another_connection_is_refused() {
     let world = world();
     let target = impostor(Source::Relayed(raw(&world).await)).await;
     let refusal = refused(&target, &world.policy().unwrap()).await;
-    assert!(matches!(refusal, Refusal::Binding { .. }), "{refusal:?}");
+    assert!(matches!(refusal, Refusal::Binding), "{refusal:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,6 +128,10 @@ async fn evidence_is_given_a_few_times_a_connection_and_for_whole_nonces() {
     assert_eq!(post(&mut sender, "/adyton/v1/evidence", nonce(32)).await.0, 429);
 }
 
+/// Bytes at the end of a transcript that an answer does not wait for: windows, pings and TLS's own goodbye, after the
+/// record that holds the receipt.
+const GOODBYE: usize = 200;
+
 /// Positions to try in a transcript of `length` bytes: all of the first and last, the rest with a stride that is prime.
 fn positions(length: usize) -> impl Iterator<Item = usize> {
     let edge = 24;
@@ -152,8 +156,9 @@ async fn a_flipped_bit_anywhere_on_the_wire_is_an_error() {
     let (said, heard) = transcript(&world).await;
     assert!(said.len() > 2000 && heard.len() > 8000, "{} up, {} down", said.len(), heard.len());
     let (ignored_up, ignored_down) = (ignored_by_tls(&said), ignored_by_tls(&heard));
-    let up = positions(said.len()).filter(|at| !ignored_up.contains(at)).map(Mischief::FlipUp);
-    let down = positions(heard.len()).filter(|at| !ignored_down.contains(at)).map(Mischief::FlipDown);
+    let up = positions(said.len() - GOODBYE).filter(|at| !ignored_up.contains(at)).map(Mischief::FlipUp);
+    let down =
+        positions(heard.len() - GOODBYE).filter(|at| !ignored_down.contains(at)).map(Mischief::FlipDown);
     all_fail(&world, up.chain(down)).await;
 }
 
@@ -161,8 +166,7 @@ async fn a_flipped_bit_anywhere_on_the_wire_is_an_error() {
 async fn a_stream_that_is_cut_anywhere_is_an_error() {
     let world = Arc::new(world());
     let (_, heard) = transcript(&world).await;
-    // The last record that matters holds the receipt; what follows it is TLS saying goodbye.
-    let cuts = positions(heard.len().saturating_sub(200)).map(Mischief::Cut);
+    let cuts = positions(heard.len() - GOODBYE).map(Mischief::Cut);
     all_fail(&world, cuts).await;
 }
 

@@ -1,5 +1,8 @@
 //! System tests: real programs, real sockets, the real model. Each test has a world of its own.
 
+// Tests say `unwrap` and `panic`: that is how they fail.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod attacks;
 mod lies;
 mod open_ai;
@@ -7,3 +10,4 @@ mod ordinary;
 mod refusals;
 mod sudden_death;
 mod support;
+mod worker;

@@ -102,3 +102,35 @@ async fn malformed_requests_are_refused_as_openai_does() {
     assert_eq!(lost.status().as_u16(), 404);
     ask(&world, &session, &question(4)).await.unwrap();
 }
+
+/// A prompt that the guardrail blocks: what is taken out joins what is left into the next thing to take out.
+fn nested(depth: usize) -> Question {
+    let prompt = "<|im_".repeat(depth) + &"start|>".repeat(depth);
+    Question { prompt, ..question(4) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn listings_and_refusals_leave_no_grant_open() {
+    let world = world();
+    let session = session(&world).await;
+    let token = world.chat_token().unwrap();
+    // One principal holds at most 64 grants, so any of these that left one behind would lock it out.
+    for _ in 0..80 {
+        let listed = session.send(Method::GET, "/v1/models", Some(&token), Vec::new().into()).await.unwrap();
+        assert_eq!(listed.status().as_u16(), 200);
+        assert_eq!(refusal(ask(&world, &session, &nested(9)).await), (400, "content_filter".into()));
+    }
+    ask(&world, &session, &question(4)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_costly_prompt_does_not_stop_another_clients_answer() {
+    let world = std::sync::Arc::new(world());
+    let (running, theirs) = (std::sync::Arc::clone(&world), session(&world).await);
+    let answer = tokio::spawn(async move { ask(&running, &theirs, &question(96)).await });
+    let ours = session(&world).await;
+    assert_eq!(refusal(ask(&world, &ours, &nested(20_000)).await), (400, "content_filter".into()));
+    let long = Question { prompt: "word ".repeat(50_000), ..question(4) };
+    assert_eq!(refusal(ask(&world, &ours, &long).await), (400, "context_length_exceeded".into()));
+    answer.await.unwrap().unwrap();
+}

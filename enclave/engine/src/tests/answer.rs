@@ -5,7 +5,10 @@ use adyton_guardrail::Text;
 
 /// Pushes pieces and returns what was let out at each, with `!` where a stop string ended it.
 fn run(stops: &[&str], pieces: &[&[u8]]) -> Vec<String> {
-    let mut answer = Answer::new(stops.iter().map(|s| Text::from(*s)).collect());
+    finish(Answer::new(stops.iter().map(|s| Text::from(*s)).collect(), false), pieces)
+}
+
+fn finish(mut answer: Answer, pieces: &[&[u8]]) -> Vec<String> {
     let mut out = Vec::new();
     for piece in pieces {
         let piece = answer.push(piece);
@@ -37,4 +40,15 @@ fn stop_strings_never_leave() {
     assert_eq!(run(&["é"], &[b"a\xc3", b"\xa9b"]), ["a", "!"]);
     assert_eq!(run(&["END"], &[b"E", b"N"]), ["", "", "EN"]);
     assert_eq!(run(&["\u{fffd}"], &[b"a\xc3"]), ["a", "!"]);
+}
+
+#[test]
+fn the_vocabularys_first_space_is_left_out_once() {
+    let stripped = |pieces: &[&[u8]]| finish(Answer::new(vec![], true), pieces).concat();
+    assert_eq!(stripped(&[b" Hello", b" world"]), "Hello world");
+    assert_eq!(stripped(&[b"", b"  two"]), " two");
+    assert_eq!(stripped(&[b"\n", b" x"]), "\n x");
+    assert_eq!(stripped(&[b" ", b" x"]), " x");
+    assert_eq!(stripped(&[b"\xe2", b"\x98\x83"]), "\u{2603}");
+    assert_eq!(run(&[], &[b" Hello"]).concat(), " Hello");
 }

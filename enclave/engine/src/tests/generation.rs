@@ -80,6 +80,33 @@ fn the_context_is_a_clear_limit() {
 }
 
 #[test]
+fn up_to_takes_the_room_that_is_left() {
+    let model = Tiny::new().model();
+    let up_to = |seed, tokens| Sampling::new(seed).up_to(tokens).unwrap();
+    assert_eq!(run(&model, &["hello"], up_to(0, 3)).usage.completion_tokens, 3);
+    let outcome = (0..50)
+        .map(|seed| run(&model, &["hello"], up_to(seed, 1000)))
+        .find(|o| o.reason == FinishReason::Length)
+        .unwrap();
+    assert_eq!(outcome.usage.prompt_tokens + outcome.usage.completion_tokens, CONTEXT as usize);
+    let none = Generation::start(&model, &screened(&[&"x".repeat(200)]), up_to(0, 7)).unwrap_err();
+    assert!(matches!(none, StartError::ContextExceeded { max_tokens: 1, .. }));
+}
+
+#[test]
+fn the_last_position_of_the_context_is_room() {
+    let model = Tiny::new().model();
+    let around =
+        Generation::start(&model, &screened(&[""]), Sampling::greedy()).unwrap().usage().prompt_tokens;
+    let tokens = |n: usize| "x".repeat(CONTEXT as usize - around - n);
+    let start = |left, sampling| Generation::start(&model, &screened(&[&tokens(left)]), sampling);
+    let up_to = || Sampling::greedy().up_to(9).unwrap();
+    assert!(start(1, up_to()).is_ok() && start(1, Sampling::greedy()).is_ok());
+    assert!(start(1, Sampling::greedy().max_tokens(2).unwrap()).is_err());
+    assert!(start(0, up_to()).is_err() && start(0, Sampling::greedy()).is_err());
+}
+
+#[test]
 fn the_whole_context_can_be_used() {
     let model = Tiny::new().model();
     // A penalty on the end of turn is not to be had, so take the seeds that do not end early.

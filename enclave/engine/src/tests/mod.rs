@@ -5,9 +5,11 @@ mod chat;
 mod generation;
 mod golden;
 mod hostile;
+mod pieces;
 mod quality;
 mod sampling;
-mod speed;
+mod spm;
+mod spm_hostile;
 mod tiny;
 
 use crate::{Limits, Model};

@@ -25,6 +25,7 @@ fn values_out_of_range_name_the_field() {
         assert_eq!(s().repetition_penalty(bad), Err(E::RepetitionPenalty));
     }
     assert_eq!(s().max_tokens(0), Err(E::MaxTokens));
+    assert_eq!(s().up_to(0), Err(E::MaxTokens));
     assert_eq!(s().stop([Text::from("")]), Err(E::Stop));
     assert_eq!(s().stop((0..5).map(|_| Text::from("x"))), Err(E::Stop));
     assert_eq!(s().stop([Text::from("x".repeat(257))]), Err(E::Stop));

@@ -31,9 +31,20 @@ impl Tiny {
 
     /// With the matrices of the layers in this format.
     pub(super) fn of(matrices: GgmlDType) -> Tiny {
-        let mut tiny = Tiny { metadata: metadata(), tensors: Vec::new() };
+        Tiny::with(metadata(), vocabulary().len(), matrices)
+    }
+
+    /// With another tokenizer: its metadata replace the usual ones.
+    pub(super) fn tokens(tokenizer: Vec<(&str, Value)>, vocab: usize) -> Tiny {
+        let mut own = metadata();
+        own.retain(|(key, _)| !key.starts_with("tokenizer."));
+        own.extend(tokenizer.into_iter().map(|(key, value)| (key.to_owned(), value)));
+        Tiny::with(own, vocab, GgmlDType::Q4_1)
+    }
+
+    fn with(metadata: Vec<(String, Value)>, vocab: usize, matrices: GgmlDType) -> Tiny {
+        let mut tiny = Tiny { metadata, tensors: Vec::new() };
         let mut rng = ChaCha12Rng::seed_from_u64(7);
-        let vocab = vocabulary().len();
         tiny.add("token_embd.weight", &[vocab, EMBED], GgmlDType::Q8_0, &mut rng);
         for layer in 0..2 {
             let parts: [(&str, &[usize]); 9] = [
