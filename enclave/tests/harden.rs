@@ -14,6 +14,8 @@ use std::process::{Command, ExitStatus, exit};
 
 /// Says which attempt a child makes.
 const ATTEMPT: &str = "ADYTON_HARDEN_ATTEMPT";
+/// Names a file that exists, so that a refusal is one of rights and not of absence.
+const EXISTING: &str = "ADYTON_HARDEN_FILE";
 /// What a seccomp filter that kills sends (signal(7)).
 const SIGSYS: i32 = 31;
 /// Exit codes of a child whose attempt was refused, and whose attempt went through.
@@ -24,9 +26,8 @@ const WENT_THROUGH: i32 = 41;
 #[test]
 fn attempt() {
     let Ok(name) = std::env::var(ATTEMPT) else { return };
-    // There before the lock, so that a refusal is one of rights and not of absence.
-    let file = tempfile::NamedTempFile::new().unwrap();
-    let (path, folder) = (file.path().to_owned(), std::env::temp_dir());
+    let path = std::path::PathBuf::from(std::env::var_os(EXISTING).unwrap());
+    let folder = path.parent().unwrap().to_owned();
     lock_down().unwrap();
     let refused = match name.as_str() {
         "read a file" => fs::read(&path).is_err(),
@@ -70,7 +71,14 @@ fn ordinary_work() -> bool {
 
 fn outcome(attempt: &str) -> ExitStatus {
     let me = std::env::current_exe().unwrap();
-    Command::new(me).args(["--exact", "attempt", "--nocapture"]).env(ATTEMPT, attempt).status().unwrap()
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("existing");
+    fs::write(&file, "here").unwrap();
+    let mut child = Command::new(me);
+    child.args(["--exact", "attempt", "--nocapture"]).env(ATTEMPT, attempt).env(EXISTING, &file);
+    let status = child.status().unwrap();
+    assert_eq!(fs::read(&file).unwrap(), b"here", "{attempt}: the file was changed");
+    status
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! The machine's speed drifts, so engine and path take turns, and what counts is the ratio of their medians.
 
+use adyton_attestation::anchor::TrustAnchor;
 use adyton_attestation::appraisal::appraise_archived;
 use adyton_client::chat::{Question, chat};
 use adyton_client::session::{AttestedSession, connect};
@@ -11,6 +12,7 @@ use adyton_tests::mock_nsm::{InitialPcrs, MockConfig, MockNsm};
 use adyton_tests::simulation::now_ms;
 use adyton_tests::world::{Plan, World, default_model, policy_folder};
 use anyhow::{Context, Result};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -51,8 +53,31 @@ fn appraisal() -> Result<()> {
         let appraised = appraise_archived(&document, &anchor).1;
         appraised.map(|_| start.elapsed())
     });
-    show("appraisal of one document, cold", ms(median(times.collect::<Result<_, _>>()?)));
+    show("appraisal of one document of the mock, cold", ms(median(times.collect::<Result<_, _>>()?)));
+    match real_document() {
+        Some(document) => {
+            let times = (0..RUNS * 10).map(|_| {
+                let start = Instant::now();
+                let appraised = appraise_archived(&document, &TrustAnchor::aws_nitro_g1()).1;
+                appraised.map(|_| start.elapsed())
+            });
+            show("appraisal of one real document, cold", ms(median(times.collect::<Result<_, _>>()?)));
+        }
+        None => println!("SKIPPED: no real documents beside the repository"),
+    }
     Ok(())
+}
+
+/// A real document that is not of a debug enclave, if there are any beside the repository.
+fn real_document() -> Option<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors/attestation");
+    let mut files: Vec<_> = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    let newest = files.into_iter().rev().find(|path| {
+        let name = path.to_string_lossy();
+        name.ends_with(".cbor") && !name.ends_with("-debug.cbor")
+    });
+    std::fs::read(newest?).ok()
 }
 
 async fn handshake(world: &World) -> Result<()> {

@@ -4,7 +4,7 @@
 //! - The worker gets descriptors one by one and has no other way to the outside.
 //! - A worker that breaks the protocol, or was stopped by its seccomp filter, is not started again: the
 //!   enclave ends and stays closed until its owner starts it anew.
-//! - A worker that merely crashed is started again at most [`MAX_RESTARTS`] times.
+//! - A worker that merely crashed while it served is started again at most [`MAX_RESTARTS`] times.
 //! - When the worker ends, every client's socket ends with it: nobody else holds one.
 
 use crate::desk::Desk;
@@ -108,21 +108,22 @@ impl Supervisor {
         let mut listener = None;
         let mut restarts = 0;
         loop {
-            let end = match self.start().await {
-                Err(end) => end,
-                Ok(mut worker) => {
-                    if let Some(listen) = listen.take() {
-                        match listen() {
-                            Ok(open) => listener = Some(open),
-                            Err(e) => return WorkerEnd::Listener(e),
-                        }
-                    }
-                    match &listener {
-                        Some(listener) => self.serve(&mut worker, listener).await,
-                        None => return WorkerEnd::NotReady,
-                    }
-                }
+            // One that does not become ready would not the next time either: it has the same release.
+            let mut worker = match self.start().await {
+                Ok(worker) => worker,
+                Err(end) => return end,
             };
+            if let Some(listen) = listen.take() {
+                match listen() {
+                    Ok(open) => listener = Some(open),
+                    Err(e) => return WorkerEnd::Listener(e),
+                }
+            }
+            let end = match &listener {
+                Some(listener) => self.serve(&mut worker, listener).await,
+                None => return WorkerEnd::NotReady,
+            };
+            drop(worker);
             self.desk.revoke_all();
             if !end.may_restart() || restarts >= MAX_RESTARTS {
                 return end;

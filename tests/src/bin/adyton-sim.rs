@@ -5,6 +5,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Run Adyton on this machine, simulated: it shows the protocol and protects nothing.
 #[derive(Debug, Parser)]
@@ -51,6 +52,10 @@ fn go(cli: Cli) -> Result<ExitCode> {
     };
     let model = cli.model.map_or_else(default_model, Ok)?;
     let plan = Plan { name, show_host: true, ..Plan::new(model) };
+    // Ctrl-C goes to the whole group: host, enclave and client end, and then this program cleans up after them.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let _guard = runtime.enter();
+    let _interrupt = signal(SignalKind::interrupt())?;
     eprintln!("starting a host and a simulated enclave");
     let world = World::start(&plan).context("the simulated world did not start")?;
     std::fs::write(world.path("token"), world.chat_token()?)?;
@@ -82,10 +87,6 @@ fn serve(world: &World, model: &str, listen: &str) -> Result<ExitCode> {
     );
     let mut proxy = client(world, "proxy")?;
     proxy.args(["--listen", listen, "--receipts"]).arg(world.path("receipts"));
-    // Ctrl-C goes to the whole group: the proxy ends, and then this program takes the world down.
-    let ignored = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let _guard = ignored.enter();
-    let _interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
     Ok(exit_code(proxy.status()?))
 }
 
