@@ -163,8 +163,24 @@ impl Scheduler {
     }
 }
 
+/// Ends the process if the engine's thread panics: a worker without an engine would only say `offline`, and the
+/// sentinel starts another one.
+struct EndsWithTheEngine;
+
+/// `EX_SOFTWARE` of sysexits(3): an internal error.
+const ENGINE_PANICKED: i32 = 70;
+
+impl Drop for EndsWithTheEngine {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::exit(ENGINE_PANICKED);
+        }
+    }
+}
+
 /// The engine's thread: takes jobs while there is room, then gives each running one a step.
 fn work(incoming: &sync::Receiver<Job>, lease: &Lease) {
+    let _guard = EndsWithTheEngine;
     let mut running: Vec<Job> = Vec::new();
     loop {
         if running.is_empty() {

@@ -141,7 +141,7 @@ pub(super) fn issuer(issuer: &str, audience: &str, key: &Path) -> Result<(), Fai
     Ok(())
 }
 
-pub(super) fn mint(mint: Mint) -> Result<(), Failure> {
+pub(super) fn mint(mint: Mint, json: bool) -> Result<(), Failure> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let claims = token::Claims {
         iss: mint.issuer,
@@ -153,7 +153,12 @@ pub(super) fn mint(mint: Mint) -> Result<(), Failure> {
         roles: mint.roles,
         clearance: mint.clearance,
     };
-    println!("{}", token::mint(&read_file(&mint.key)?, &claims).map_err(Failure::internal)?);
+    let token = token::mint(&read_file(&mint.key)?, &claims).map_err(Failure::internal)?;
+    if json {
+        println!("{}", json!({ "token": token, "expires": claims.exp }));
+    } else {
+        println!("{token}");
+    }
     Ok(())
 }
 

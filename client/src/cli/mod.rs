@@ -233,7 +233,7 @@ async fn dispatch(anchor: &TrustAnchor, cli: Cli) -> Result<(), Failure> {
             commands::receipt(anchor, &file, reference.as_deref(), accept_cut, json)
         }
         Command::Token(Token::Issuer { issuer, audience, key }) => commands::issuer(&issuer, &audience, &key),
-        Command::Token(Token::Mint(mint)) => commands::mint(mint),
+        Command::Token(Token::Mint(mint)) => commands::mint(mint, json),
         Command::Release { model, name, policy, out } => {
             commands::release(&model, &name, &policy, &out, json)
         }

@@ -3,7 +3,6 @@
 use adyton_client::chat::{Answered, ChatError, Question, chat};
 use adyton_client::session::{AttestedSession, ConnectError, Policy, Target, connect};
 use adyton_tests::world::{Plan, World, default_model};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -89,14 +88,10 @@ pub(crate) enum Mischief {
     Cut(usize),
 }
 
-/// A relay between client and host. Counts the bytes each way.
+/// A relay between client and host. Keeps what passes it.
 pub(crate) struct Relay {
     /// Where it listens.
     pub(crate) target: Target,
-    /// Bytes from the client.
-    pub(crate) up: Arc<AtomicUsize>,
-    /// Bytes to the client.
-    pub(crate) down: Arc<AtomicUsize>,
     /// What came from the client.
     pub(crate) said: Arc<Mutex<Vec<u8>>>,
     /// What went to the client.
@@ -107,10 +102,8 @@ pub(crate) struct Relay {
 pub(crate) async fn relay(world: &World, mischief: Mischief) -> Relay {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let target = Target::Tcp(listener.local_addr().unwrap().to_string());
-    let (up, down) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (said, heard) = (Arc::new(Mutex::default()), Arc::new(Mutex::default()));
-    let upward = (Arc::clone(&up), Arc::clone(&said));
-    let downward = (Arc::clone(&down), Arc::clone(&heard));
+    let (upward, downward) = (Arc::clone(&said), Arc::clone(&heard));
     let host = world.address().to_owned();
     tokio::spawn(async move {
         let (client, _) = listener.accept().await.unwrap();
@@ -127,7 +120,7 @@ pub(crate) async fn relay(world: &World, mischief: Mischief) -> Relay {
             () = pass(from_host, to_client, flip_down, cut, downward) => (),
         }
     });
-    Relay { target, up, down, said, heard }
+    Relay { target, said, heard }
 }
 
 async fn pass(
@@ -135,12 +128,15 @@ async fn pass(
     mut to: OwnedWriteHalf,
     flip: Option<usize>,
     cut: Option<usize>,
-    (count, transcript): (Arc<AtomicUsize>, Arc<Mutex<Vec<u8>>>),
+    transcript: Arc<Mutex<Vec<u8>>>,
 ) {
     let mut buffer = [0; 4096];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        transcript.lock().unwrap().extend_from_slice(&buffer[..read]);
-        let before = count.fetch_add(read, Ordering::SeqCst);
+        let before = {
+            let mut transcript = transcript.lock().unwrap();
+            transcript.extend_from_slice(&buffer[..read]);
+            transcript.len() - read
+        };
         if let Some(at) = flip.filter(|at| (before..before + read).contains(at)) {
             buffer[at - before] ^= 1;
         }
