@@ -122,7 +122,7 @@ async fn serve(run: Run) -> Result<()> {
     let relaying = relay::run(listener, run.enclave.clone(), limits, Arc::clone(&counters));
     let outcome = tokio::select! {
         ended = relaying => ended.context("the listener"),
-        ended = serve_blobs(blobs, release, run.json) => ended.context("the blob port"),
+        ended = serve_blobs(blobs, release) => ended.context("the blob port"),
         status = ended(&mut enclave) => Err(anyhow::anyhow!("the enclave ended ({})", status?)),
         _ = interrupt.recv() => Ok(()),
         _ = terminate.recv() => Ok(()),
@@ -155,12 +155,12 @@ async fn ended(enclave: &mut Option<Running>) -> std::io::Result<std::process::E
 }
 
 /// Serves the release; shows how much of the weights the enclave has fetched.
-async fn serve_blobs(listener: BlobListener, release: Release, json: bool) -> std::io::Result<()> {
+async fn serve_blobs(listener: BlobListener, release: Release) -> std::io::Result<()> {
     loop {
         let stream = listener.accept().await?;
         let release = release.clone();
         tokio::spawn(async move {
-            let bar = progress(&release, json);
+            let bar = progress(&release);
             let served = release.serve(stream, &|bytes| bar.inc(bytes)).await;
             bar.finish_and_clear();
             if let Err(e) = served {
@@ -170,9 +170,10 @@ async fn serve_blobs(listener: BlobListener, release: Release, json: bool) -> st
     }
 }
 
-fn progress(release: &Release, json: bool) -> ProgressBar {
+/// On standard error, and only where that is a terminal.
+fn progress(release: &Release) -> ProgressBar {
     match release.weights_size() {
-        Some(size) if !json => {
+        Some(size) => {
             let bar = ProgressBar::new(size);
             let style = "enclave loads  {bar:40} {bytes}/{total_bytes} {bytes_per_sec}";
             if let Ok(style) = ProgressStyle::with_template(style) {
@@ -180,7 +181,7 @@ fn progress(release: &Release, json: bool) -> ProgressBar {
             }
             bar
         }
-        _ => ProgressBar::hidden(),
+        None => ProgressBar::hidden(),
     }
 }
 
