@@ -82,12 +82,15 @@ impl Proxy {
         TcpListener::bind(address).await
     }
 
-    /// Serves until the listener, made by [`Proxy::bind`], fails.
+    /// Serves until the listener fails.
     ///
     /// # Errors
-    /// What the listener says.
+    /// If `listener` is not on loopback, or fails.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) -> io::Result<()> {
         let address = listener.local_addr()?;
+        if !address.ip().is_loopback() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the proxy listens on loopback only"));
+        }
         loop {
             let (stream, _) = listener.accept().await?;
             let proxy = Arc::clone(&self);
