@@ -1,0 +1,156 @@
+//! Rows of activations, rounded to 8 bits for products with codes.
+//!
+//! Promises: each group of 32 has a scale of its own, so one large value costs precision among its 31 neighbours only; a
+//! value that is not finite makes the group's scale not a number, so that it cannot vanish in rounding; rows are wiped
+//! when dropped.
+
+use crate::form::{GROUP, QUADS};
+use crate::isa::Isa;
+use crate::pool::Pool;
+use crate::simd::{Kernel, LANES, QUAD, Simd, largest};
+use zeroize::Zeroize;
+
+/// One row.
+#[derive(Clone)]
+pub(crate) struct Row {
+    /// In f32, for products with float weights.
+    pub(crate) floats: Vec<f32>,
+    /// Rounded, quad by quad.
+    pub(crate) quads: Vec<[[i8; QUAD]; QUADS]>,
+    pub(crate) groups: Vec<Group>,
+}
+
+/// What a product needs to know of a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Group {
+    /// What one step is worth.
+    pub(crate) scale: f32,
+    /// The sum of the group's values, in f32: goes with the weights' offsets.
+    pub(crate) sum: f32,
+    /// The sums of its two halves in steps: go with the weights' bias.
+    pub(crate) sums: [i32; 2],
+}
+
+/// Rows of one width. Room for all of them is made once.
+#[derive(Clone)]
+pub struct Activations {
+    width: usize,
+    rows: Vec<Row>,
+    used: usize,
+}
+
+impl Activations {
+    /// Room for `rows` rows of `width` values.
+    pub fn new(width: usize, rows: usize) -> Activations {
+        let row = Row {
+            floats: vec![0.0; width],
+            quads: vec![[[0; QUAD]; QUADS]; width / GROUP],
+            groups: vec![Group::default(); width / GROUP],
+        };
+        Activations { width, rows: vec![row; rows], used: 0 }
+    }
+
+    /// Values of a row.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Rows in use.
+    pub fn len(&self) -> usize {
+        self.used
+    }
+
+    /// True if no row is in use.
+    pub fn is_empty(&self) -> bool {
+        self.used == 0
+    }
+
+    pub(crate) fn rows(&self) -> &[Row] {
+        &self.rows[..self.used]
+    }
+
+    /// Puts in `count` rows: `write` fills each in f32; then it is rounded.
+    ///
+    /// # Panics
+    /// If there is no room for so many.
+    pub fn fill(
+        &mut self,
+        isa: Isa,
+        pool: &mut Pool,
+        count: usize,
+        write: &(dyn Fn(usize, &mut [f32]) + Sync),
+    ) {
+        assert!(count <= self.rows.len(), "more rows than there is room for");
+        self.used = count;
+        pool.rows(&mut self.rows[..count], 1, &|index, rows| {
+            for row in rows {
+                write(index, &mut row.floats);
+                isa.run(Round { row });
+            }
+        });
+    }
+
+    /// Overwrites all rows with zeros.
+    pub fn wipe(&mut self) {
+        for row in &mut self.rows {
+            row.floats.as_mut_slice().zeroize();
+            row.quads.iter_mut().for_each(|quads| quads.as_flattened_mut().zeroize());
+            row.groups.fill(Group::default());
+        }
+    }
+}
+
+impl Drop for Activations {
+    fn drop(&mut self) {
+        self.wipe();
+    }
+}
+
+impl std::fmt::Debug for Activations {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Activations({} rows of {})", self.used, self.width)
+    }
+}
+
+/// Rounds a row.
+struct Round<'a> {
+    row: &'a mut Row,
+}
+
+impl Kernel for Round<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Row { floats, quads, groups } = self.row;
+        for ((values, quads), group) in floats.as_chunks::<GROUP>().0.iter().zip(quads).zip(groups) {
+            *group = round(s, values, quads);
+        }
+    }
+}
+
+#[inline(always)]
+fn round<S: Simd>(s: S, values: &[f32; GROUP], quads: &mut [[i8; QUAD]; QUADS]) -> Group {
+    const INFINITE: i32 = 0x7f80_0000;
+    let halves = values.as_chunks::<LANES>().0;
+    let (a, b) = (s.load(&halves[0]), s.load(&halves[1]));
+    let top = largest(s, s.larger(s.magnitude(a), s.magnitude(b)));
+    let finite = top < INFINITE;
+    let top = f32::from_bits(top.cast_unsigned());
+    let scale = top / f32::from(i8::MAX);
+    // A scale that is not normal has no inverse that is finite; its values are as good as zero.
+    let inverse = if finite && scale.is_normal() { 1.0 / scale } else { 0.0 };
+    let mut sums = [0; 2];
+    let mut whole = [0; LANES];
+    for (half, value) in [a, b].into_iter().enumerate() {
+        s.store_int(s.round(s.mul(value, s.splat(inverse))), &mut whole);
+        let to = quads.as_flattened_mut()[half * LANES..].first_chunk_mut::<LANES>();
+        let Some(to) = to else { continue };
+        for i in 0..LANES {
+            to[i] = whole[i].clamp(-127, 127) as i8;
+            sums[half] += i32::from(to[i]);
+        }
+    }
+    let scale = if finite { scale } else { f32::NAN };
+    Group { scale, sum: scale * (sums[0] + sums[1]) as f32, sums }
+}
