@@ -1,11 +1,12 @@
-//! The shape of a llama model, read from GGUF metadata and bounded.
+//! The architecture and the shape of a model, read from GGUF metadata and bounded.
 //!
 //! Promises: every number is inside a range in which the forward pass neither overflows nor divides by zero; what this
-//! engine does not compute (experts, rope scaling other than by factors in a tensor) is an error, not ignored.
+//! engine does not compute (other architectures, experts, heads that turn in part) is an error, not ignored.
 //!
-//! Trusts: nothing. Keys: ggml, `docs/gguf.md`, "LLM".
+//! Trusts: nothing. Keys: ggml, `docs/gguf.md`, "LLM"; each begins with the name of the architecture.
 
 use crate::error::{LoadError, brief};
+use crate::rotary::{Angles, Rotary};
 use candle_core::quantized::gguf_file::Value;
 use std::collections::HashMap;
 
@@ -62,9 +63,83 @@ pub(crate) fn wrong(key: &str, why: &'static str) -> LoadError {
     LoadError::BadValue { key: brief(key), why }
 }
 
-/// Sizes of a llama model; all in elements.
+/// The model families that this engine knows, named as in `general.architecture`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Architecture {
+    /// Llama 1 to 3, SmolLM2, TinyLlama.
+    Llama,
+    /// Qwen 2 and 2.5.
+    Qwen2,
+    /// Qwen 3, without experts.
+    Qwen3,
+}
+
+impl Architecture {
+    fn read(meta: &Metadata<'_>) -> Result<Architecture, LoadError> {
+        let name = meta.text("general.architecture")?;
+        let known = [Architecture::Llama, Architecture::Qwen2, Architecture::Qwen3];
+        let found = known.into_iter().find(|known| known.name() == name);
+        found.ok_or_else(|| LoadError::Architecture(brief(name)))
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Architecture::Llama => "llama",
+            Architecture::Qwen2 => "qwen2",
+            Architecture::Qwen3 => "qwen3",
+        }
+    }
+
+    /// llama.cpp, `llama_model_rope_type`.
+    fn rotary(self) -> Rotary {
+        match self {
+            Architecture::Llama => Rotary::Neighbours,
+            Architecture::Qwen2 | Architecture::Qwen3 => Rotary::Halves,
+        }
+    }
+}
+
+/// The metadata whose keys begin with the name of the architecture; keys here are without it.
+pub(crate) struct Own<'a> {
+    pub(crate) meta: &'a Metadata<'a>,
+    architecture: &'static str,
+}
+
+impl Own<'_> {
+    /// The whole key.
+    pub(crate) fn key(&self, key: &str) -> String {
+        format!("{}.{key}", self.architecture)
+    }
+
+    pub(crate) fn wrong(&self, key: &str, why: &'static str) -> LoadError {
+        wrong(&self.key(key), why)
+    }
+
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.meta.find(&self.key(key)).is_some()
+    }
+
+    pub(crate) fn text_or<'b>(&'b self, key: &str, default: &'b str) -> Result<&'b str, LoadError> {
+        if self.has(key) { self.meta.text(&self.key(key)) } else { Ok(default) }
+    }
+
+    pub(crate) fn number(&self, key: &str, low: usize, high: usize) -> Result<usize, LoadError> {
+        self.meta.number(&self.key(key), low, high)
+    }
+
+    pub(crate) fn real(&self, key: &str, low: f32, high: f32) -> Result<f32, LoadError> {
+        self.meta.real(&self.key(key), low, high)
+    }
+
+    pub(crate) fn real_or(&self, key: &str, (low, high): (f32, f32), default: f32) -> Result<f32, LoadError> {
+        if self.has(key) { self.real(key, low, high) } else { Ok(default) }
+    }
+}
+
+/// Architecture and sizes of a model; sizes in elements.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Config {
+    pub(crate) architecture: Architecture,
     pub(crate) layers: usize,
     /// Width of the residual stream.
     pub(crate) embed: usize,
@@ -73,46 +148,46 @@ pub(crate) struct Config {
     pub(crate) heads: usize,
     /// Key and value heads; divides `heads`.
     pub(crate) kv_heads: usize,
-    /// Width of one head; even.
+    /// Width of one head; even. All heads together may be wider or narrower than `embed`.
     pub(crate) head_dim: usize,
     pub(crate) vocab: usize,
     /// Positions that the model was trained for, or fewer by the loader's limit.
     pub(crate) context: usize,
     pub(crate) eps: f32,
-    pub(crate) rope_base: f32,
+    /// Which elements of a head turn together.
+    pub(crate) rotary: Rotary,
+    /// How fast they turn.
+    pub(crate) angles: Angles,
+    /// Whether queries, keys and values get a bias: `blk.N.attn_q.bias` and so on.
+    pub(crate) qkv_bias: bool,
+    /// Whether each head of queries and keys is normalised before it turns: `blk.N.attn_q_norm.weight` and
+    /// `blk.N.attn_k_norm.weight`, one head wide.
+    pub(crate) qk_norm: bool,
 }
 
-/// llama.cpp's default where `llama.rope.freq_base` is absent (Llama 2).
-const ROPE_BASE: f32 = 10_000.0;
-
 impl Config {
-    /// Reads and checks the metadata of the `llama` architecture.
+    /// Reads and checks the metadata of one of the known architectures.
     pub(crate) fn read(meta: &Metadata<'_>, max_context: usize) -> Result<Config, LoadError> {
-        let architecture = meta.text("general.architecture")?;
-        if architecture != "llama" {
-            return Err(LoadError::Architecture(brief(architecture)));
-        }
-        refuse_unsupported(meta)?;
-        let embed = meta.number("llama.embedding_length", 2, 1 << 16)?;
-        let heads = meta.number("llama.attention.head_count", 1, 1024)?;
-        let kv_key = "llama.attention.head_count_kv";
-        let kv_heads = meta.find(kv_key).map_or(Ok(heads), |_| meta.number(kv_key, 1, heads))?;
-        if !heads.is_multiple_of(kv_heads) {
-            return Err(wrong(kv_key, "does not divide the number of heads"));
-        }
-        let base_key = "llama.rope.freq_base";
-        let rope_base = meta.find(base_key).map_or(Ok(ROPE_BASE), |_| meta.real(base_key, 1.0, 1e12))?;
+        let architecture = Architecture::read(meta)?;
+        let own = Own { meta, architecture: architecture.name() };
+        refuse_experts(&own)?;
+        let embed = own.number("embedding_length", 2, 1 << 16)?;
+        let heads = own.number("attention.head_count", 1, 1024)?;
         Ok(Config {
-            layers: meta.number("llama.block_count", 1, 512)?,
+            architecture,
+            layers: own.number("block_count", 1, 512)?,
             embed,
-            ffn: meta.number("llama.feed_forward_length", 1, 1 << 18)?,
+            ffn: own.number("feed_forward_length", 1, 1 << 18)?,
             heads,
-            kv_heads,
-            head_dim: head_dim(meta, embed, heads)?,
+            kv_heads: kv_heads(&own, heads)?,
+            head_dim: head_dim(&own, embed, heads)?,
             vocab: meta.list("tokenizer.ggml.tokens")?.len(),
-            context: meta.number("llama.context_length", 2, 1 << 24)?.min(max_context),
-            eps: meta.real("llama.attention.layer_norm_rms_epsilon", 1e-12, 0.1)?,
-            rope_base,
+            context: own.number("context_length", 2, 1 << 24)?.min(max_context),
+            eps: own.real("attention.layer_norm_rms_epsilon", 1e-12, 0.1)?,
+            rotary: architecture.rotary(),
+            angles: Angles::read(&own)?,
+            qkv_bias: architecture == Architecture::Qwen2,
+            qk_norm: architecture == Architecture::Qwen3,
         })
     }
 
@@ -125,34 +200,42 @@ impl Config {
     pub(crate) fn q_dim(&self) -> usize {
         self.heads * self.head_dim
     }
+
+    /// Angle per position of each pair of a head. `factors` are those of `rope_freqs.weight`, one for each pair.
+    pub(crate) fn frequencies(&self, factors: Option<&[f32]>) -> Vec<f32> {
+        self.angles.frequencies(self.head_dim, factors)
+    }
 }
 
-fn head_dim(meta: &Metadata<'_>, embed: usize, heads: usize) -> Result<usize, LoadError> {
-    let key = "llama.attention.key_length";
-    let dim = match meta.find(key) {
-        Some(_) => meta.number(key, 2, 1024)?,
-        None if embed.is_multiple_of(heads) => embed / heads,
-        None => return Err(wrong("llama.attention.head_count", "does not divide the embedding length")),
+fn kv_heads(own: &Own<'_>, heads: usize) -> Result<usize, LoadError> {
+    let key = "attention.head_count_kv";
+    let kv_heads = if own.has(key) { own.number(key, 1, heads)? } else { heads };
+    let divides = heads.is_multiple_of(kv_heads);
+    if divides { Ok(kv_heads) } else { Err(own.wrong(key, "does not divide the number of heads")) }
+}
+
+fn head_dim(own: &Own<'_>, embed: usize, heads: usize) -> Result<usize, LoadError> {
+    let key = "attention.key_length";
+    let dim = match own.has(key) {
+        true => own.number(key, 2, 1024)?,
+        false if embed.is_multiple_of(heads) => embed / heads,
+        false => return Err(own.wrong("attention.head_count", "does not divide the embedding length")),
     };
     if !(2..=1024).contains(&dim) || !dim.is_multiple_of(2) {
-        return Err(wrong("llama.attention.head_count", "gives heads of an odd, zero or huge width"));
+        return Err(own.wrong("attention.head_count", "gives heads of an odd, zero or huge width"));
     }
-    for other in ["llama.attention.value_length", "llama.rope.dimension_count"] {
-        if meta.find(other).is_some() && meta.number(other, 1, 1 << 16)? != dim {
-            return Err(wrong(other, "differs from the width of a head"));
+    for other in ["attention.value_length", "rope.dimension_count"] {
+        if own.has(other) && own.number(other, 1, 1 << 16)? != dim {
+            return Err(own.wrong(other, "differs from the width of a head"));
         }
     }
     Ok(dim)
 }
 
-fn refuse_unsupported(meta: &Metadata<'_>) -> Result<(), LoadError> {
-    let experts = "llama.expert_count";
-    if meta.find(experts).is_some() {
-        meta.number(experts, 0, 0).map_err(|_| wrong(experts, "mixtures of experts are not supported"))?;
-    }
-    let scaling = "llama.rope.scaling.type";
-    if meta.find(scaling).is_some() && meta.text(scaling)? != "none" {
-        return Err(wrong(scaling, "scaled rotary positions are not supported"));
+fn refuse_experts(own: &Own<'_>) -> Result<(), LoadError> {
+    let key = "expert_count";
+    if own.has(key) {
+        own.number(key, 0, 0).map_err(|_| own.wrong(key, "mixtures of experts are not supported"))?;
     }
     Ok(())
 }

@@ -33,10 +33,7 @@ pub(crate) struct Transformer {
 
 impl Transformer {
     pub(crate) fn new(config: Config, weights: Weights) -> Transformer {
-        let pairs = config.head_dim / 2;
-        let factor = |i: usize| weights.rope_factors.as_ref().map_or(1.0, |f| f[i]);
-        let angle = |i: usize| config.rope_base.powf(-(i as f32) / pairs as f32) / factor(i);
-        let frequencies = (0..pairs).map(angle).collect();
+        let frequencies = config.frequencies(weights.rope_factors.as_deref());
         Transformer { config, weights, frequencies }
     }
 
@@ -141,10 +138,11 @@ impl Transformer {
 
     /// Cosine and sine of each pair for positions `start..end`.
     fn turns(&self, start: usize, end: usize) -> Vec<(f32, f32)> {
+        let gain = self.config.angles.gain();
         let turn = |position: usize| {
             self.frequencies.iter().map(move |f| {
                 let (sin, cos) = (position as f32 * f).sin_cos();
-                (cos, sin)
+                (cos * gain, sin * gain)
             })
         };
         (start..end).flat_map(turn).collect()

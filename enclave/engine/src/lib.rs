@@ -25,6 +25,7 @@ mod forward;
 mod generation;
 mod header;
 mod model;
+mod rotary;
 mod sampler;
 mod sampling;
 mod spm;

@@ -6,7 +6,7 @@
 //! Trusts: the tensor table to have passed `header`.
 
 use crate::blocks::Blocks;
-use crate::config::Config;
+use crate::config::{Architecture, Config};
 use crate::error::{EngineError, LoadError, brief};
 use crate::header::TensorEntry;
 use candle_core::quantized::gguf_file::Content;
@@ -121,6 +121,9 @@ impl Weights {
         let entries = table.iter().map(|t| (t.name.as_str(), t.shape.as_slice())).collect();
         let mut loader = Loader { reader, content, entries };
         let c = config;
+        if c.architecture != Architecture::Llama {
+            return Err(LoadError::Architecture(c.architecture.name().to_owned()));
+        }
         let embedding = loader.matrix("token_embd.weight", c.vocab, c.embed)?;
         let layers = (0..c.layers).map(|i| loader.layer(i, c)).collect::<Result<_, _>>()?;
         let own_head = loader.entries.contains_key("output.weight");

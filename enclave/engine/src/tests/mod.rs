@@ -1,12 +1,16 @@
 //! Tests that need the inside of the crate, and what they share.
 
+mod agreement;
 mod answer;
 mod chat;
+mod config;
 mod generation;
 mod golden;
 mod hostile;
+mod models;
 mod pieces;
 mod quality;
+mod reference;
 mod sampling;
 mod spm;
 mod spm_hostile;
