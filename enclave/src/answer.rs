@@ -1,4 +1,4 @@
-//! How an answer leaves: screened, committed to, sealed with a receipt.
+//! How answers leave: screened, committed to, sealed with a receipt.
 //!
 //! ```text
 //! TokenStream -> OutputScreen -> Released -> JSON -> hash chain -> bytes ... -> receipt (HTTP trailer)
@@ -6,16 +6,18 @@
 //!
 //! Promises
 //! - Every byte of text in a body comes out of a [`Released`]; every byte of the body is in the hash chain.
+//! - How likely tokens were is told of text only that the screen let pass unchanged, never before it did.
 //! - A streamed answer ends with `data: [DONE]` only if it is whole. A cut one ends with an error event, and its
 //!   receipt says `cut`. If no receipt can be had, the stream is reset.
 
+use crate::api::envelope::{Choice, Ended, Envelope, Written};
 use crate::api::error::ApiError;
 use crate::api::openai::StreamOptions;
 use crate::gate::Spent;
+use crate::generator::{Event, TokenStream};
 use crate::request::House;
-use crate::scheduler::{Event, TokenStream};
 use adyton_attestation::receipt::{ResponseChain, commit_request};
-use adyton_engine::{FinishReason, Usage};
+use adyton_engine::{FinishReason, Likelihood, Usage};
 use adyton_guardrail::{Output, OutputScreen, Released, Verdict};
 use adyton_wire::control::Account;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as B64};
@@ -26,12 +28,11 @@ use hyper::body::Frame;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 use ring::rand::{SecureRandom, SystemRandom};
-use serde_json::{Value, json};
+use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
 
 /// The body of every response.
@@ -63,9 +64,10 @@ pub async fn respond(
     request: &[u8],
 ) -> Result<Response<Body>, ApiError> {
     let salt = random().ok_or_else(ApiError::offline)?;
+    let screens = (0..tokens.answers()).map(|_| Screen::new(house)).collect();
     let answer = Answer {
-        screen: OutputScreen::new(house.guardrail.clone()),
-        frame: Envelope::new(house.name.clone()).ok_or_else(ApiError::offline)?,
+        screens,
+        envelope: Envelope::new(house.name.clone()).ok_or_else(ApiError::offline)?,
         committed: Committed { chain: ResponseChain::new(&salt), request: commit_request(&salt, request) },
         input,
         tokens,
@@ -89,101 +91,171 @@ pub async fn respond(
     Ok(response)
 }
 
-/// One answer under way.
+/// The answers to one request, under way.
 struct Answer {
     house: Arc<House>,
     tokens: TokenStream,
-    screen: OutputScreen,
-    frame: Envelope,
+    /// One for each answer.
+    screens: Vec<Screen>,
+    envelope: Envelope,
     committed: Committed,
     input: Verdict,
 }
 
-/// How an answer ended.
-enum End {
-    /// Whole, with OpenAI's reason.
-    Whole(&'static str, Usage),
-    /// Cut short, or its client is gone.
+/// One answer's way through the output screen.
+struct Screen {
+    screen: OutputScreen,
+    /// Likelihoods, each with the length of the text that must have left before it may.
+    likelihoods: VecDeque<(usize, Likelihood)>,
+    /// Bytes of text that came from the engine, and that left.
+    came: usize,
+    left: usize,
+    end: Option<Ended>,
+}
+
+/// What the engine did next, screened.
+enum Next {
+    /// Text of one answer, which may be empty, and its end if this is it.
+    Said { answer: usize, choice: Choice },
+    /// Every answer has ended.
+    Over,
+    /// Cut short.
     Cut,
+}
+
+impl Screen {
+    fn new(house: &House) -> Screen {
+        let screen = OutputScreen::new(house.guardrail.clone());
+        Screen { screen, likelihoods: VecDeque::new(), came: 0, left: 0, end: None }
+    }
+
+    /// What of an event may leave.
+    fn pass(&mut self, event: Event) -> Option<Choice> {
+        let output = match event {
+            Event::Text(text, likelihoods) => {
+                self.came += text.expose().len();
+                self.likelihoods.extend(likelihoods.into_iter().map(|l| (self.came, l)));
+                self.screen.push(text.expose())
+            }
+            Event::Finished(reason, usage) => {
+                self.end = Some(Ended { reason: word(reason), usage });
+                self.screen.finish()
+            }
+            Event::Cut => return None,
+        };
+        let text = match output {
+            Output::Clear(released) => Some(released),
+            // A blocked answer is whole: it ends where the guardrail ended it, and says so.
+            Output::Blocked => {
+                let usage = self.end.map_or_else(Usage::default, |end| end.usage);
+                self.end = Some(Ended { reason: "content_filter", usage });
+                None
+            }
+        };
+        self.left += text.as_ref().map_or(0, |text| text.expose().len());
+        Some(Choice { text, likelihoods: self.settled(), end: self.end })
+    }
+
+    /// The likelihoods of text that left, if all of it left as it came.
+    fn settled(&mut self) -> Vec<Likelihood> {
+        if !self.screen.verdict().findings.is_empty() {
+            self.likelihoods.clear();
+        }
+        let out = self.likelihoods.iter().take_while(|(end, _)| *end <= self.left).count();
+        self.likelihoods.drain(..out).map(|(_, likelihood)| likelihood).collect()
+    }
 }
 
 impl Answer {
     /// Writes events as the text is released.
     async fn stream(mut self, options: StreamOptions, frames: Sender) {
-        let opened = self.write(self.frame.opening(), &frames).await;
-        let mut end = if opened { None } else { Some(End::Cut) };
-        while end.is_none() {
-            let (released, ended) = tokio::select! {
-                advanced = self.advance() => advanced,
+        let mut open = true;
+        for answer in 0..self.screens.len() {
+            open = open && self.write(self.envelope.opening(answer), &frames).await;
+        }
+        let mut whole = None;
+        while open && whole.is_none() {
+            let next = tokio::select! {
+                next = self.advance() => next,
                 // Nobody listens any more: the generation ends with this value.
-                () = frames.closed() => (None, Some(End::Cut)),
+                () = frames.closed() => Next::Cut,
             };
-            end = ended;
-            if let Some(released) = released.filter(|released| !released.is_empty())
-                && !self.write(self.frame.text(&released), &frames).await
-            {
-                end = Some(End::Cut);
+            match next {
+                Next::Said { answer, choice } => {
+                    if let Some(written) = self.envelope.piece(answer, &choice) {
+                        open = self.write(written, &frames).await;
+                    }
+                    if let Some(end) = choice.end {
+                        open = open && self.write(self.envelope.closing(answer, end.reason), &frames).await;
+                    }
+                }
+                Next::Over => whole = Some(true),
+                Next::Cut => whole = Some(false),
             }
         }
-        let complete = match end {
-            Some(End::Whole(reason, usage)) => self.close(reason, usage, options, &frames).await,
-            Some(End::Cut) | None => {
-                let error = [b"data: ", ApiError::cut().json().as_slice(), b"\n\n"].concat();
-                self.committed.send(error.into(), &frames).await;
-                false
-            }
+        let complete = if open && whole == Some(true) {
+            self.close(options, &frames).await
+        } else {
+            let error = [b"data: ", ApiError::cut().json().as_slice(), b"\n\n"].concat();
+            self.committed.send(error.into(), &frames).await;
+            false
         };
         self.finish(complete, &frames).await;
     }
 
-    async fn close(&mut self, reason: &str, usage: Usage, options: StreamOptions, frames: &Sender) -> bool {
-        let mut sent = self.write(self.frame.closing(reason), frames).await;
-        if options.include_usage {
-            sent = sent && self.write(self.frame.usage(usage), frames).await;
-        }
+    async fn close(&mut self, options: StreamOptions, frames: &Sender) -> bool {
+        let usage = self.usage();
+        let sent = !options.include_usage || self.write(self.envelope.usage(usage), frames).await;
         sent && self.committed.send(Bytes::from_static(b"data: [DONE]\n\n"), frames).await
     }
 
-    /// Collects the whole answer into one frame.
+    /// Collects the whole answers into one frame.
     async fn collect(mut self, frames: Sender) -> Result<(), ApiError> {
-        let mut text = Vec::new();
-        let (reason, usage) = loop {
-            let (released, end) = self.advance().await;
-            text.extend(released);
-            match end {
-                None => {}
-                Some(End::Whole(reason, usage)) => break (reason, usage),
-                Some(End::Cut) => {
+        let mut said: Vec<Vec<Choice>> = self.screens.iter().map(|_| Vec::new()).collect();
+        loop {
+            match self.advance().await {
+                Next::Said { answer, choice } => {
+                    if let Some(pieces) = said.get_mut(answer) {
+                        pieces.push(choice);
+                    }
+                }
+                Next::Over => break,
+                Next::Cut => {
                     self.finish(false, &frames).await;
                     return Err(ApiError::cut());
                 }
             }
-        };
-        let body = self.frame.completion(&text, reason, usage);
-        let sent = self.committed.send(body.to_string().into(), &frames).await;
+        }
+        let body = self.envelope.completion(&said, self.usage());
+        let sent = self.committed.send(body.0.to_string().into(), &frames).await;
         self.finish(sent, &frames).await;
         Ok(())
     }
 
-    /// Waits for the next event: the text that the screen releases for it, and the end if it is one. Cancel-safe.
-    async fn advance(&mut self) -> (Option<Released>, Option<End>) {
-        let (output, end) = match self.tokens.next().await {
-            Some(Event::Text(text)) => (self.screen.push(text.expose()), None),
-            Some(Event::Finished(reason, usage)) => {
-                (self.screen.finish(), Some(End::Whole(word(reason), usage)))
+    /// Waits for the next event of an answer that has not ended. Cancel-safe.
+    async fn advance(&mut self) -> Next {
+        loop {
+            if self.screens.iter().all(|screen| screen.end.is_some()) {
+                return Next::Over;
             }
-            Some(Event::Cut) | None => return (None, Some(End::Cut)),
-        };
-        match output {
-            Output::Clear(released) => (Some(released), end),
-            Output::Blocked => (None, Some(self.blocked())),
+            let Some((answer, event)) = self.tokens.next().await else { return Next::Cut };
+            let Some(screen) = self.screens.get_mut(answer) else { return Next::Cut };
+            // What a blocked answer still says is not looked at.
+            if screen.end.is_none() {
+                return screen.pass(event).map_or(Next::Cut, |choice| Next::Said { answer, choice });
+            }
         }
     }
 
-    /// A blocked answer is whole: it ends where the guardrail ended it, and says so.
-    fn blocked(&self) -> End {
-        let usage = Usage { prompt_tokens: self.tokens.prompt_tokens(), completion_tokens: 0 };
-        End::Whole("content_filter", usage)
+    fn usage(&self) -> Usage {
+        let chosen = self.screens.iter().filter_map(|s| s.end).map(|end| end.usage.completion_tokens).sum();
+        Usage { prompt_tokens: self.tokens.prompt_tokens(), completion_tokens: chosen }
+    }
+
+    /// The strictest verdict of the answers' screens.
+    fn verdict(&self) -> &'static str {
+        let words: Vec<&str> = self.screens.iter().map(|screen| screen.screen.verdict().word()).collect();
+        ["block", "redact"].into_iter().find(|word| words.contains(word)).unwrap_or("pass")
     }
 
     /// Writes one event. False if the client is gone.
@@ -193,7 +265,7 @@ impl Answer {
 
     /// Ends the generation, gets the receipt and sends it as a trailer.
     async fn finish(self, complete: bool, frames: &Sender) {
-        let verdicts = [("input", self.input.word()), ("output", self.screen.verdict().word())];
+        let verdicts = [("input", self.input.word()), ("output", self.verdict())];
         let account = self.committed.account(&verdicts, complete);
         let spent: Spent = self.tokens.into_spent();
         let receipt = self.house.gate.seal(spent, account).await.ok().flatten();
@@ -236,67 +308,6 @@ impl Committed {
     }
 }
 
-/// An event for the client. Made by [`Envelope`], whose only source of text is [`Released`].
-struct Written(Value);
-
-/// The fields that all objects of one answer share.
-struct Envelope {
-    id: String,
-    created: u64,
-    model: String,
-}
-
-impl Envelope {
-    fn new(model: String) -> Option<Envelope> {
-        let id: [u8; 32] = random()?;
-        let created = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        Some(Envelope { id: format!("chatcmpl-{}", hex::encode(id.first_chunk::<12>()?)), created, model })
-    }
-
-    fn opening(&self) -> Written {
-        self.chunk(&json!({ "role": "assistant", "content": "" }), None)
-    }
-
-    fn text(&self, released: &Released) -> Written {
-        self.chunk(&json!({ "content": released.expose() }), None)
-    }
-
-    fn closing(&self, reason: &str) -> Written {
-        self.chunk(&json!({}), Some(reason))
-    }
-
-    fn chunk(&self, delta: &Value, reason: Option<&str>) -> Written {
-        let choice = json!({ "index": 0, "delta": delta, "logprobs": null, "finish_reason": reason });
-        Written(self.object("chat.completion.chunk", json!([choice]), Value::Null))
-    }
-
-    fn usage(&self, usage: Usage) -> Written {
-        Written(self.object("chat.completion.chunk", json!([]), counts(usage)))
-    }
-
-    fn completion(&self, text: &[Released], reason: &str, usage: Usage) -> Value {
-        let text: String = text.iter().map(Released::expose).collect();
-        let message = json!({ "role": "assistant", "content": text, "refusal": null });
-        let choice = json!({ "index": 0, "message": message, "logprobs": null, "finish_reason": reason });
-        self.object("chat.completion", json!([choice]), counts(usage))
-    }
-
-    fn object(&self, kind: &str, choices: Value, usage: Value) -> Value {
-        json!({
-            "id": self.id, "object": kind, "created": self.created, "model": self.model,
-            "choices": choices, "usage": usage,
-        })
-    }
-}
-
-fn counts(usage: Usage) -> Value {
-    json!({
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "total_tokens": usage.prompt_tokens.saturating_add(usage.completion_tokens),
-    })
-}
-
 fn word(reason: FinishReason) -> &'static str {
     match reason {
         FinishReason::Stop => "stop",
@@ -304,7 +315,7 @@ fn word(reason: FinishReason) -> &'static str {
     }
 }
 
-fn random() -> Option<[u8; 32]> {
+pub(crate) fn random() -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     SystemRandom::new().fill(&mut bytes).ok()?;
     Some(bytes)

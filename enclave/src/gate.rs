@@ -28,16 +28,22 @@ pub struct Silent;
 /// value and gets a [`Spent`] back. Dropped unused, it goes back to the sentinel.
 ///
 /// ```compile_fail,E0451
-/// let forged = adyton_enclave::gate::Grant { held: todo!(), max_tokens: 1, until: todo!() };
+/// let forged = adyton_enclave::gate::Grant { held: todo!(), max_tokens: 1, until: todo!(), principal: [0; 32] };
 /// ```
 #[derive(Debug)]
 pub struct Grant {
     held: Held,
     max_tokens: u32,
     until: Instant,
+    principal: [u8; 32],
 }
 
 impl Grant {
+    /// The pseudonym of whoever it was given to.
+    pub fn principal(&self) -> [u8; 32] {
+        self.principal
+    }
+
     /// Most tokens under this grant.
     pub fn max_tokens(&self) -> u32 {
         self.max_tokens
@@ -144,10 +150,10 @@ impl Gate {
         match self.decide(token, attested, action).await? {
             Decision::Denied(denial) => Ok(Err(denial)),
             Decision::Permitted => Err(Silent),
-            Decision::Granted { grant, max_tokens, valid_for_ms } => {
+            Decision::Granted { grant, principal, max_tokens, valid_for_ms } => {
                 let held = Held { id: grant, outgoing: self.outgoing.clone(), used_up: false };
                 let until = Instant::now() + Duration::from_millis(u64::from(valid_for_ms));
-                Ok(Ok(Grant { held, max_tokens, until }))
+                Ok(Ok(Grant { held, max_tokens, until, principal }))
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The worker: session, request, answer. It parses everything hostile and may do next to nothing.
 //!
 //! Reading order: [`request`] is the main path; then [`session`] (how a connection becomes attested), [`gate`]
-//! (how the sentinel is asked), [`scheduler`] (where tokens come from), [`answer`] (how they leave), [`harden`].
+//! (how the sentinel is asked), [`generator`] (where tokens come from), [`answer`] (how they leave), [`harden`].
 //!
 //! Promises
 //! - Before the first byte of a client is read, the process has no right to open a file, a socket or a program.
@@ -13,10 +13,10 @@
 pub mod answer;
 pub mod api;
 pub mod gate;
+pub mod generator;
 pub mod harden;
 pub mod lease;
 pub mod request;
-pub mod scheduler;
 pub mod server;
 pub mod session;
 pub mod start;

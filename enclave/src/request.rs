@@ -7,8 +7,8 @@ use crate::answer::{self, Body, whole};
 use crate::api::error::ApiError;
 use crate::api::openai::ChatRequest;
 use crate::gate::{Gate, Grant};
+use crate::generator::{Asked, Generator};
 use crate::lease::Lease;
-use crate::scheduler::Scheduler;
 use crate::session::AttestedSession;
 use adyton_guardrail::{Guardrail, Refused};
 use adyton_wire::control::{Action, MAX_TOKEN, Token};
@@ -27,7 +27,7 @@ pub struct House {
     /// What enters and what leaves is screened here.
     pub guardrail: Guardrail,
     /// The engine.
-    pub scheduler: Scheduler,
+    pub generator: Generator,
     /// The right to generate.
     pub lease: Arc<Lease>,
     /// Places for request bodies that are being read.
@@ -60,16 +60,19 @@ pub async fn chat(
     let action = Action::Generate {
         model: asked.model,
         purpose: asked.purpose,
-        max_tokens: asked.max_tokens,
+        max_tokens: asked.max_tokens.saturating_mul(asked.answers),
         prompt_bytes: u32::try_from(untrusted.body.len()).unwrap_or(u32::MAX),
     };
     let grant = granted(house, session, untrusted.token, action).await?;
-    let place = house.scheduler.place()?;
+    let answers = asked.answers as usize;
+    let places = house.generator.places(&grant, answers)?;
+    let (sampling, limit, session) = (asked.sampling, asked.limit, session.id());
     let working = Arc::clone(house);
     // Screening and encoding take long for a long prompt; this thread serves every connection and the lease.
     let begun = tokio::task::spawn_blocking(move || {
         let (prompt, verdict) = working.guardrail.screen(asked.prompt).map_err(refused)?;
-        let tokens = working.scheduler.generate(place, grant, &prompt, asked.sampling, asked.limit)?;
+        let how = Asked { sampling, limit, answers, session };
+        let tokens = working.generator.generate(places, grant, &prompt, how)?;
         Ok::<_, ApiError>((tokens, verdict))
     });
     let (tokens, verdict) = begun.await.map_err(|_panicked| ApiError::offline())??;

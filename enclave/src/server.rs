@@ -65,6 +65,7 @@ async fn connection(
     let tls: SharedTls = Arc::new(Mutex::new(tls));
     let session = Arc::new(Session::new(Arc::clone(&tls), identity));
     let served = Arc::clone(&session);
+    let _forgotten = Forgotten { house: Arc::clone(&house), session: session.id() };
     let service = service_fn(move |request| {
         let (house, session) = (Arc::clone(&house), Arc::clone(&served));
         async move { Ok::<_, std::convert::Infallible>(api::route(&house, &session, request).await) }
@@ -79,6 +80,18 @@ async fn connection(
     tokio::select! {
         ended = connection => Ok(ended?),
         () = unattested(&session) => Ok(()),
+    }
+}
+
+/// When a connection ends, what its conversations left in the engine is wiped.
+struct Forgotten {
+    house: Arc<House>,
+    session: u64,
+}
+
+impl Drop for Forgotten {
+    fn drop(&mut self) {
+        self.house.generator.forget(self.session);
     }
 }
 

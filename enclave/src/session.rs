@@ -21,6 +21,7 @@ use adyton_attestation::binding::{Role, SessionBinding, manifest_sha384};
 use adyton_attestation::reference::ReferenceValues;
 use adyton_attestation::tls;
 use ring::rand::{SecureRandom, SystemRandom};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use thiserror::Error;
@@ -82,6 +83,8 @@ pub struct Session {
     tls: SharedTls,
     identity: Arc<Identity>,
     state: Mutex<State>,
+    /// Tells this session from all others of this boot.
+    id: u64,
 }
 
 #[derive(Default)]
@@ -98,9 +101,15 @@ struct State {
 #[derive(Debug)]
 pub struct AttestedSession {
     peer: bool,
+    id: u64,
 }
 
 impl AttestedSession {
+    /// Tells the session from all others of this boot.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
     /// True if the client proved to be an enclave of the measured `peers.json`.
     pub fn peer_attested(&self) -> bool {
         self.peer
@@ -110,13 +119,19 @@ impl AttestedSession {
 impl Session {
     /// A session for a connection whose handshake is done.
     pub fn new(tls: SharedTls, identity: Arc<Identity>) -> Session {
-        Session { tls, identity, state: Mutex::default() }
+        static SESSIONS: AtomicU64 = AtomicU64::new(0);
+        Session { tls, identity, state: Mutex::default(), id: SESSIONS.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// Tells this session from all others of this boot.
+    pub fn id(&self) -> u64 {
+        self.id
     }
 
     /// The proof that evidence was given, if it was.
     pub fn attested(&self) -> Option<AttestedSession> {
         let state = self.state.lock().ok()?;
-        state.given.then_some(AttestedSession { peer: state.peer })
+        state.given.then_some(AttestedSession { peer: state.peer, id: self.id })
     }
 
     /// The manifest's bytes, which go to the client beside the document.

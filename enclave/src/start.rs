@@ -2,10 +2,10 @@
 
 use crate::api::MAX_READING;
 use crate::gate::Gate;
+use crate::generator::Generator;
 use crate::harden::{self, HardenError};
 use crate::lease::Lease;
 use crate::request::House;
-use crate::scheduler::Scheduler;
 use crate::server;
 use crate::session::Identity;
 use adyton_attestation::anchor::TrustAnchor;
@@ -69,6 +69,7 @@ pub enum WorkerError {
 /// [`WorkerError`] says at which step it ended.
 pub fn run(anchor: TrustAnchor) -> Result<(), WorkerError> {
     let socket = io::stdin().as_fd().try_clone_to_owned()?;
+    let memory = memory_for_the_engine();
     harden::lock_down()?;
     // A panic's message may quote text (an index into a string, say); its place cannot.
     std::panic::set_hook(Box::new(|panic| {
@@ -76,10 +77,10 @@ pub fn run(anchor: TrustAnchor) -> Result<(), WorkerError> {
         eprintln!("worker: a bug at {place}");
     }));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(live(socket, anchor))
+    runtime.block_on(live(socket, anchor, memory))
 }
 
-async fn live(socket: OwnedFd, anchor: TrustAnchor) -> Result<(), WorkerError> {
+async fn live(socket: OwnedFd, anchor: TrustAnchor, memory: usize) -> Result<(), WorkerError> {
     let channel = Channel::new(socket)?;
     let (start, descriptors) = channel.receive::<ToWorker>().await?;
     let ToWorker::Start { guardrails, peers } = start else { return Err(WorkerError::Protocol) };
@@ -89,17 +90,18 @@ async fn live(socket: OwnedFd, anchor: TrustAnchor) -> Result<(), WorkerError> {
     let name = Manifest::parse(&manifest)?.model;
     let peers = read_peers(&peers)?;
     let settings = Settings::parse(&guardrails)?;
-    let model = load_model(weights)?;
+    let model = load_model(weights, memory)?;
     let guardrail = Guardrail::new(settings, model.control_tokens());
     let key = SessionKey::generate()?;
 
     let lease = Arc::new(Lease::default());
     let (gate, sockets) = Gate::open(channel, Arc::clone(&lease));
-    let scheduler = Scheduler::start(model, Arc::clone(&lease))?;
+    let settings = adyton_engine::Settings::for_this_machine().within(&model, memory);
+    let generator = Generator::start(model, settings, Arc::clone(&lease))?;
     gate.ready(key.spki.clone())?;
     let identity = Arc::new(Identity { spki_sha384: spki_sha384(&key.spki), manifest, peers, anchor });
     let house =
-        Arc::new(House { name, gate, guardrail, scheduler, lease, reading: Semaphore::new(MAX_READING) });
+        Arc::new(House { name, gate, guardrail, generator, lease, reading: Semaphore::new(MAX_READING) });
     server::serve(house, identity, key.config, sockets).await;
     Ok(())
 }
@@ -120,11 +122,29 @@ fn read_peers(json: &str) -> Result<Vec<ReferenceValues>, WorkerError> {
     list.iter().map(read).collect::<Result<_, _>>().map_err(|e| WorkerError::Peers(e.to_string()))
 }
 
-fn load_model(file: OwnedFd) -> Result<Model, WorkerError> {
+/// Share of the free memory that the engine may take, in percent. The rest is for text, sessions and the system.
+const ENGINE_PERCENT: u64 = 80;
+
+/// Memory that the engine may take: asked for while files can still be read. Where there is no `/proc`, as in an enclave,
+/// the kernel's own count of free pages.
+fn memory_for_the_engine() -> usize {
+    let available = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+        line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+    });
+    let free = || {
+        let info = rustix::system::sysinfo();
+        (info.freeram as u64).saturating_mul(u64::from(info.mem_unit))
+    };
+    usize::try_from(available.unwrap_or_else(free) / 100 * ENGINE_PERCENT).unwrap_or(usize::MAX)
+}
+
+fn load_model(file: OwnedFd, memory: usize) -> Result<Model, WorkerError> {
     let mut file = File::from(file);
     let size = file.seek(SeekFrom::End(0))?;
     file.seek(SeekFrom::Start(0))?;
-    Ok(Model::load(io::BufReader::new(file), size, Limits::default())?)
+    let limits = Limits { max_memory: memory, ..Limits::default() };
+    Ok(Model::load(io::BufReader::new(file), size, limits)?)
 }
 
 /// The TLS key, made at boot. It never leaves this process and dies with it.

@@ -123,6 +123,9 @@ pub enum Decision {
     Granted {
         /// To be named when the receipt is asked for.
         grant: GrantId,
+        /// The principal's pseudonym: the same within one boot, meaningless outside it. Whoever shares the engine's time and
+        /// memory fairly needs to tell principals apart, and nothing more of them.
+        principal: [u8; 32],
         /// Most tokens that may be generated under it.
         max_tokens: u32,
         /// How long it is good, in milliseconds.

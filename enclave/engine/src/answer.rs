@@ -18,6 +18,10 @@ pub(crate) struct Answer {
     bytes: Zeroizing<Vec<u8>>,
     /// Characters that may be the beginning of a stop string.
     held: Zeroizing<String>,
+    /// Bytes of tokens taken so far.
+    taken: usize,
+    /// Bytes of tokens whose text was handed out.
+    settled: usize,
 }
 
 /// What became of a token.
@@ -29,11 +33,13 @@ pub(crate) struct Piece {
 
 impl Answer {
     pub(crate) fn new(stops: Vec<Text>, strip: bool) -> Answer {
-        Answer { stops, strip, bytes: Zeroizing::default(), held: Zeroizing::default() }
+        let (bytes, held) = (Zeroizing::default(), Zeroizing::default());
+        Answer { stops, strip, bytes, held, taken: 0, settled: 0 }
     }
 
     /// Takes the bytes of the next token.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Piece {
+        self.taken += bytes.len();
         let first = self.strip && !bytes.is_empty();
         self.bytes.extend_from_slice(bytes.strip_prefix(b" ").filter(|_| first).unwrap_or(bytes));
         self.strip &= !first;
@@ -45,6 +51,11 @@ impl Answer {
     pub(crate) fn finish(&mut self) -> Piece {
         self.decode(true);
         self.release(true)
+    }
+
+    /// Bytes of tokens, from the first on, whose text was handed out whole.
+    pub(crate) fn settled(&self) -> usize {
+        self.settled
     }
 
     fn decode(&mut self, at_end: bool) {
@@ -68,6 +79,9 @@ impl Answer {
         let text = Text::from(&self.held[..clear]);
         let rest = if found.is_some() { String::new() } else { self.held[clear..].to_owned() };
         self.held = Zeroizing::new(rest);
+        if self.held.is_empty() && found.is_none() {
+            self.settled = self.taken - self.bytes.len();
+        }
         Piece { text, stopped: found.is_some() }
     }
 

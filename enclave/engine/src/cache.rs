@@ -1,64 +1,105 @@
-//! The keys and values of one sequence, apart from the model, in blocks that are wiped when the sequence ends.
+//! Keys and values of sequences, in blocks of sixteen positions out of one bounded supply.
 //!
-//! Promises: memory grows by whole blocks with the sequence and is never copied; every block is overwritten with zeros
-//! before it is freed.
+//! Promises: a block belongs to one sequence at a time; it is overwritten with zeros before anybody else can get it, and
+//! before it is freed; there are never more blocks than [`Blocks::new`] was told. A sequence's list of blocks is its block
+//! table.
 //!
 //! Does not: share blocks between sequences.
 
 use crate::config::Config;
-use zeroize::Zeroizing;
+use adyton_kernels::attention::{BLOCK, block_len};
+use zeroize::{Zeroize, Zeroizing};
 
-/// Positions per block. At 64, a block of SmolLM2-135M has 2.9 MB, so a short chat wastes little.
-pub(crate) const BLOCK: usize = 64;
-
-/// Keys and values of `BLOCK` positions, each laid out as (layer, head, position, element).
-struct Block {
-    keys: Zeroizing<Vec<f32>>,
-    values: Zeroizing<Vec<f32>>,
+/// Blocks that a sequence of so many positions needs.
+pub(crate) const fn blocks_for(positions: usize) -> usize {
+    positions.div_ceil(BLOCK)
 }
 
-/// What one sequence has computed so far.
+/// Keys and values of sixteen positions in every layer and head, as f16.
+struct Block(Zeroizing<Vec<u16>>);
+
+/// The supply of blocks.
+pub(crate) struct Blocks {
+    /// Wiped, ready to be given out.
+    free: Vec<Block>,
+    /// Blocks given out.
+    taken: usize,
+    /// Most blocks.
+    most: usize,
+    /// Numbers of a block.
+    length: usize,
+}
+
+impl Blocks {
+    /// A supply of at most `bytes`.
+    pub(crate) fn new(config: &Config, bytes: usize) -> Blocks {
+        let length = config.layers * config.kv_heads * block_len(config.head_dim);
+        Blocks { free: Vec::new(), taken: 0, most: bytes / (length * size_of::<u16>()), length }
+    }
+
+    /// Bytes of the blocks of so many positions.
+    pub(crate) fn bytes(config: &Config, positions: usize) -> usize {
+        let length = config.layers * config.kv_heads * block_len(config.head_dim);
+        blocks_for(positions).saturating_mul(length * size_of::<u16>())
+    }
+
+    /// Most blocks that can be given out.
+    pub(crate) fn most(&self) -> usize {
+        self.most
+    }
+
+    /// Makes room in a cache for positions up to `end`. False if there are no blocks for it; then nothing changed.
+    pub(crate) fn grow(&mut self, cache: &mut KvCache, end: usize) -> bool {
+        let missing = blocks_for(end).saturating_sub(cache.blocks.len());
+        if self.most - self.taken < missing {
+            return false;
+        }
+        let length = self.length;
+        let fresh = || Block(Zeroizing::new(vec![0; length]));
+        cache.blocks.extend((0..missing).map(|_| self.free.pop().unwrap_or_else(fresh)));
+        self.taken += missing;
+        true
+    }
+
+    /// Keeps the positions up to `length`, and takes the blocks behind them back.
+    pub(crate) fn cut(&mut self, cache: &mut KvCache, length: usize) {
+        cache.length = cache.length.min(length);
+        let keep = blocks_for(cache.length).min(cache.blocks.len());
+        for mut block in cache.blocks.drain(keep..) {
+            block.0.as_mut_slice().zeroize();
+            self.free.push(block);
+            self.taken -= 1;
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn taken(&self) -> usize {
+        self.taken
+    }
+
+    #[cfg(test)]
+    pub(crate) fn free_are_wiped(&self) -> bool {
+        self.free.iter().all(|block| block.0.iter().all(|number| *number == 0))
+    }
+}
+
+/// What one sequence has computed so far. Give its blocks back with [`Blocks::cut`].
+#[derive(Default)]
 pub(crate) struct KvCache {
     blocks: Vec<Block>,
     /// Positions that every layer has written.
     length: usize,
-    layers: usize,
-    heads: usize,
-    dim: usize,
 }
 
 impl KvCache {
-    pub(crate) fn new(config: &Config) -> KvCache {
-        let Config { layers, kv_heads, head_dim, .. } = *config;
-        KvCache { blocks: Vec::new(), length: 0, layers, heads: kv_heads, dim: head_dim }
-    }
-
     /// Positions held.
     pub(crate) fn len(&self) -> usize {
         self.length
     }
 
-    /// Makes room for positions up to `end`.
-    pub(crate) fn reserve(&mut self, end: usize) {
-        let elements = self.layers * self.heads * BLOCK * self.dim;
-        while self.blocks.len() * BLOCK < end {
-            let zeros = || Zeroizing::new(vec![0.0; elements]);
-            self.blocks.push(Block { keys: zeros(), values: zeros() });
-        }
-    }
-
-    /// Writes the rows of one layer, each (head, element), from position `start` on. Room must have been reserved.
-    pub(crate) fn write(&mut self, layer: usize, start: usize, keys: &[f32], values: &[f32]) {
-        let (heads, dim) = (self.heads, self.dim);
-        let rows = keys.chunks_exact(heads * dim).zip(values.chunks_exact(heads * dim));
-        for (position, (key, value)) in (start..).zip(rows) {
-            let Some(block) = self.blocks.get_mut(position / BLOCK) else { return };
-            for head in 0..heads {
-                let to = ((layer * heads + head) * BLOCK + position % BLOCK) * dim;
-                block.keys[to..to + dim].copy_from_slice(&key[head * dim..][..dim]);
-                block.values[to..to + dim].copy_from_slice(&value[head * dim..][..dim]);
-            }
-        }
+    /// Blocks held.
+    pub(crate) fn blocks(&self) -> usize {
+        self.blocks.len()
     }
 
     /// Counts positions up to `end` as held.
@@ -66,18 +107,15 @@ impl KvCache {
         self.length = end;
     }
 
-    /// The keys and values of one head for positions `0..end`, block by block, each (position, element).
-    pub(crate) fn head(
-        &self,
-        layer: usize,
-        head: usize,
-        end: usize,
-    ) -> impl Iterator<Item = (&[f32], &[f32])> {
-        let from = (layer * self.heads + head) * BLOCK * self.dim;
-        self.blocks.iter().enumerate().take_while(move |(i, _)| i * BLOCK < end).map(move |(i, block)| {
-            let to = from + (end - i * BLOCK).min(BLOCK) * self.dim;
-            (&block.keys[from..to], &block.values[from..to])
-        })
+    /// One block of one head: `head` counts through all heads of all layers, `len` numbers each.
+    pub(crate) fn block(&self, index: usize, head: usize, len: usize) -> &[u16] {
+        self.blocks.get(index).and_then(|block| block.0.get(head * len..(head + 1) * len)).unwrap_or_default()
+    }
+
+    /// As `block`, to write.
+    pub(crate) fn block_mut(&mut self, index: usize, head: usize, len: usize) -> &mut [u16] {
+        let block = self.blocks.get_mut(index);
+        block.and_then(|block| block.0.get_mut(head * len..(head + 1) * len)).unwrap_or_default()
     }
 }
 

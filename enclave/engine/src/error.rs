@@ -40,8 +40,8 @@ pub enum LoadError {
     /// The same metadata key or tensor name twice.
     #[error("the model file names {0} twice")]
     Duplicate(String),
-    /// An architecture other than `llama`.
-    #[error("architecture {0} is not supported; this engine runs llama")]
+    /// An architecture that this engine does not compute.
+    #[error("architecture {0} is not supported; this engine runs llama, qwen2 and qwen3")]
     Architecture(String),
     /// A metadata key that is needed.
     #[error("the model file lacks the metadata key {0}")]
@@ -98,6 +98,20 @@ pub enum LoadError {
     /// The chat template does not parse, or does not render a plain conversation.
     #[error("the chat template is unusable: {0}")]
     Template(TemplateError),
+    /// Weights, work and the smallest useful number of keys and values need more memory than there is.
+    #[error(
+        "the model needs {needed} MiB of memory and may have {limit} MiB; give the enclave more, or take a smaller model \
+         or quantisation"
+    )]
+    Memory {
+        /// Mebibytes needed.
+        needed: u64,
+        /// Mebibytes allowed.
+        limit: u64,
+    },
+    /// The weights could not be packed.
+    #[error(transparent)]
+    Pack(#[from] adyton_kernels::PackError),
     /// The tensor library refused what the checks above let through.
     #[error("the tensor library refused the model file: {0}")]
     Tensor(String),
@@ -155,18 +169,15 @@ pub enum EngineError {
     /// The model's output holds no finite number; the weights are to blame.
     #[error("the model computed values that are not finite numbers")]
     NotFinite,
-    /// The tensor library failed.
-    #[error("the tensor library failed: {0}")]
-    Tensor(String),
+    /// Threads for the forward pass cannot be had; the machine is to blame.
+    #[error("no threads for the forward pass ({0:?})")]
+    Threads(std::io::ErrorKind),
+    /// Its time is over, or the engine was told to end everything.
+    #[error("the answer was ended before it was complete")]
+    Ended,
     /// A position beyond the context, or a token beyond the vocabulary; the engine is to blame.
     #[error("the engine asked for a position or a token that the model does not have")]
     OutOfRange,
-}
-
-impl From<candle_core::Error> for EngineError {
-    fn from(error: candle_core::Error) -> Self {
-        EngineError::Tensor(brief(&error.to_string()))
-    }
 }
 
 impl From<candle_core::Error> for LoadError {

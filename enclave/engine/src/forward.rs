@@ -1,34 +1,162 @@
-//! The forward pass of a llama model over rows of one sequence.
+//! The forward pass over rows of several sequences at once.
 //!
-//! Promises: reads and writes one [`KvCache`] and nothing else, so any number of sequences can share the weights; work
-//! buffers are wiped when dropped; a token or a position that the model does not have is an error.
+//! ```text
+//! x = embedding(token)                                            a row for each token of each sequence
+//! for each layer:   q, k, v = rotate(norm(x) * [Q K V] + bias)    one product over all rows
+//!                   k, v -> the sequence's own blocks
+//!                   x += attend(q, blocks) * O
+//!                   x += (silu(norm(x) * G) . norm(x) * U) * D
+//! logits = norm(x) * head                                         of the rows that ask for them
+//! ```
 //!
-//! Does not: wipe the buffers inside candle's matrix products, which hold activations of one layer.
+//! Promises
+//! - A row's numbers depend on its own sequence only, bit for bit: not on the rows beside it, on how a prompt is cut into
+//!   chunks, or on the number of threads.
+//! - It reads and writes the caches it is given and its own workspace, and nothing else.
+//! - A step allocates nothing once the workspace has met its largest batch.
 //!
-//! Rotary positions turn neighbouring pairs (ggml's `GGML_ROPE_TYPE_NORMAL`): llama GGUF files store queries and keys
-//! permuted for that.
+//! Rotary pairs are (i, i + dim / 2), as in GPT-NeoX. Files whose pairs are neighbours have the rows of Q and K put in that order
+//! when they are loaded (`weights`); the products of queries and keys do not notice.
 
 use crate::cache::KvCache;
 use crate::config::Config;
 use crate::error::EngineError;
-use crate::weights::{Layer, Matrix, Weights};
-use rayon::prelude::*;
-use zeroize::Zeroizing;
+use crate::weights::{Layer, Weights};
+use adyton_kernels::attention::{Attend, BLOCK, block_len, scores_len, write};
+use adyton_kernels::{Activations, Isa, Pool, vector};
+use std::ops::Range;
+use zeroize::Zeroize;
 
-type Rows = Zeroizing<Vec<f32>>;
-
-/// Multiplications below which one thread attends faster than several.
-const PARALLEL: usize = 1 << 18;
-/// Lanes of a dot product: wide enough for the vector units of x86-64-v3.
-const LANES: usize = 8;
+/// Rows of one sequence whose queries share the keys that are read: with 3 query heads to a key head, 12 queries.
+const TILE: usize = 4;
 
 /// Weights, and what follows from them.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Transformer {
     pub(crate) config: Config,
     pub(crate) weights: Weights,
     /// Angle per position of each pair of a head.
     frequencies: Vec<f32>,
+}
+
+/// Tokens of one sequence that are to be computed, at the positions behind those in its cache.
+pub(crate) struct Span<'a> {
+    /// The sequence's cache, with room for them.
+    pub(crate) cache: &'a mut KvCache,
+    /// The tokens.
+    pub(crate) tokens: &'a [u32],
+    /// The logits of so many of the last tokens are wanted.
+    pub(crate) logits: usize,
+}
+
+/// Threads, buffers and the instruction set. One forward pass runs in it at a time.
+pub(crate) struct Workspace {
+    isa: Isa,
+    pool: Pool,
+    /// The residual stream, (rows, embed).
+    x: Vec<f32>,
+    /// What a product adds to it.
+    delta: Vec<f32>,
+    normed: Activations,
+    /// Queries, keys and values of a row, one behind the other.
+    qkv: Vec<f32>,
+    /// Mixed values, (key head, row, query head of it, element).
+    mixed: Vec<f32>,
+    mixed_rows: Activations,
+    /// Gate and up of a row.
+    gates: Vec<f32>,
+    gated: Activations,
+    /// Cosine and sine of each pair, for each row.
+    cos: Vec<f32>,
+    sin: Vec<f32>,
+    /// Rows that ask for logits.
+    asking: Vec<usize>,
+    last: Activations,
+    logits: Vec<f32>,
+    tasks: Vec<Task>,
+    ends: Vec<usize>,
+    scratch: Vec<Scratch>,
+}
+
+/// What one thread needs to attend.
+#[derive(Clone, Default)]
+struct Scratch {
+    queries: Vec<f32>,
+    ends: Vec<usize>,
+    scores: Vec<f32>,
+}
+
+/// Rows of one span that attend together over one key head.
+#[derive(Clone, Debug)]
+struct Task {
+    span: usize,
+    head: usize,
+    /// Rows, counted through the batch.
+    rows: Range<usize>,
+    /// The first row's position.
+    position: usize,
+}
+
+impl Workspace {
+    /// Room for steps of `rows` rows, of which `asking` ask for logits.
+    pub(crate) fn new(config: &Config, isa: Isa, pool: Pool, rows: usize, asking: usize) -> Workspace {
+        let c = config;
+        let scratch = vec![Scratch::default(); pool.threads()];
+        Workspace {
+            isa,
+            x: vec![0.0; rows * c.embed],
+            delta: vec![0.0; rows * c.embed],
+            normed: Activations::new(c.embed, rows),
+            qkv: vec![0.0; rows * (c.q_dim() + 2 * c.kv_dim())],
+            mixed: vec![0.0; rows * c.q_dim()],
+            mixed_rows: Activations::new(c.q_dim(), rows),
+            gates: vec![0.0; rows * 2 * c.ffn],
+            gated: Activations::new(c.ffn, rows),
+            cos: vec![0.0; rows * c.head_dim / 2],
+            sin: vec![0.0; rows * c.head_dim / 2],
+            asking: Vec::with_capacity(asking),
+            last: Activations::new(c.embed, asking),
+            logits: vec![0.0; asking * c.vocab],
+            tasks: Vec::new(),
+            ends: Vec::new(),
+            pool,
+            scratch,
+        }
+    }
+
+    /// Bytes of a workspace.
+    pub(crate) fn bytes(config: &Config, rows: usize, asking: usize) -> usize {
+        let c = config;
+        // An activation takes 4 bytes in f32, 1 rounded, and 16 for each group of 32.
+        let activations = (c.embed + c.q_dim() + c.ffn) * 11 / 2;
+        let floats = 2 * c.embed + 2 * c.q_dim() + 2 * c.kv_dim() + 2 * c.ffn + c.head_dim;
+        rows.saturating_mul(activations + 4 * floats).saturating_add(asking.saturating_mul(4 * c.vocab))
+    }
+
+    /// The logits of the `n`-th row that asked for them, in the order of the spans.
+    pub(crate) fn logits(&mut self, n: usize, vocab: usize) -> &mut [f32] {
+        self.logits.get_mut(n * vocab..(n + 1) * vocab).unwrap_or_default()
+    }
+
+    /// Overwrites everything that was computed.
+    pub(crate) fn wipe(&mut self) {
+        let floats =
+            [&mut self.x, &mut self.delta, &mut self.qkv, &mut self.mixed, &mut self.gates, &mut self.logits];
+        floats.into_iter().for_each(|floats| floats.as_mut_slice().zeroize());
+        for activations in [&mut self.normed, &mut self.mixed_rows, &mut self.gated, &mut self.last] {
+            activations.wipe();
+        }
+        for scratch in &mut self.scratch {
+            scratch.queries.as_mut_slice().zeroize();
+            scratch.scores.as_mut_slice().zeroize();
+        }
+    }
+}
+
+impl Drop for Workspace {
+    fn drop(&mut self) {
+        self.wipe();
+    }
 }
 
 impl Transformer {
@@ -37,178 +165,244 @@ impl Transformer {
         Transformer { config, weights, frequencies }
     }
 
-    /// Runs `tokens` at the positions after those in the cache, and returns the last position's logits.
-    pub(crate) fn forward(&self, tokens: &[u32], cache: &mut KvCache) -> Result<Rows, EngineError> {
-        on_pool(|| {
-            let x = self.hidden(tokens, cache)?;
-            let last = x.len().saturating_sub(self.config.embed);
-            self.logits(&x[last..])
-        })
+    /// Computes the spans' tokens. Logits are in the workspace afterwards. On an error no span has moved on.
+    pub(crate) fn run(&self, work: &mut Workspace, spans: &mut [Span<'_>]) -> Result<(), EngineError> {
+        let rows = self.lay_out(work, spans)?;
+        self.embed(work, spans);
+        for (index, layer) in self.weights.layers.iter().enumerate() {
+            self.attention(work, spans, rows, index, layer);
+            self.feed_forward(work, rows, layer);
+        }
+        self.head(work);
+        for span in spans {
+            span.cache.advance(span.cache.len() + span.tokens.len());
+        }
+        Ok(())
     }
 
-    /// As `forward`, for a chunk whose logits nobody needs.
-    pub(crate) fn prefill(&self, tokens: &[u32], cache: &mut KvCache) -> Result<(), EngineError> {
-        on_pool(|| self.hidden(tokens, cache).map(|_| ()))
-    }
-
-    /// The residual stream behind the last layer, (tokens, embed).
-    pub(crate) fn hidden(&self, tokens: &[u32], cache: &mut KvCache) -> Result<Rows, EngineError> {
-        let (start, end) = (cache.len(), cache.len() + tokens.len());
-        let known = tokens.iter().all(|t| (*t as usize) < self.config.vocab);
-        if tokens.is_empty() || !known || end > self.config.context {
+    /// Counts the rows, checks them, and cuts the attention into tasks.
+    fn lay_out(&self, work: &mut Workspace, spans: &[Span<'_>]) -> Result<usize, EngineError> {
+        let c = &self.config;
+        work.asking.clear();
+        work.tasks.clear();
+        let mut rows = 0;
+        for span in spans {
+            let end = span.cache.len() + span.tokens.len();
+            let known = span.tokens.iter().all(|t| (*t as usize) < c.vocab);
+            if span.tokens.is_empty() || !known || end > c.context || span.logits > span.tokens.len() {
+                return Err(EngineError::OutOfRange);
+            }
+            rows += span.tokens.len();
+            work.asking.extend(rows - span.logits..rows);
+        }
+        if rows * c.embed > work.x.len() || work.asking.len() * c.vocab > work.logits.len() {
             return Err(EngineError::OutOfRange);
         }
-        cache.reserve(end);
-        let turns = self.turns(start, end);
-        let mut x = Zeroizing::new(self.weights.embedding.rows(tokens)?);
-        for (index, layer) in self.weights.layers.iter().enumerate() {
-            self.attention(index, layer, &mut x, &turns, cache)?;
-            self.feed_forward(layer, &mut x)?;
-        }
-        cache.advance(end);
-        Ok(x)
+        self.cut(work, spans, rows);
+        Ok(rows)
     }
 
-    /// Logits of rows of the residual stream, (rows, vocabulary).
-    pub(crate) fn logits(&self, x: &[f32]) -> Result<Rows, EngineError> {
-        let x = self.normed(x, &self.weights.norm);
-        times(&self.weights.head, &x, self.config.embed)
+    /// Cuts the attention into tasks, whose outputs follow one another in `mixed`.
+    fn cut(&self, work: &mut Workspace, spans: &[Span<'_>], rows: usize) {
+        let c = &self.config;
+        let (group, mut longest) = (c.heads / c.kv_heads, 0);
+        work.ends.clear();
+        for head in 0..c.kv_heads {
+            let mut start = 0;
+            for (index, span) in spans.iter().enumerate() {
+                let stop = start + span.tokens.len();
+                for first in (start..stop).step_by(TILE) {
+                    let rows = first..(first + TILE).min(stop);
+                    let position = span.cache.len() + first - start;
+                    longest = longest.max(position + rows.len());
+                    work.ends.push(work.ends.last().copied().unwrap_or(0) + rows.len() * group * c.head_dim);
+                    work.tasks.push(Task { span: index, head, rows, position });
+                }
+                start = stop;
+            }
+        }
+        debug_assert_eq!(work.ends.last().copied().unwrap_or(0), rows * c.q_dim());
+        for scratch in &mut work.scratch {
+            let queries = TILE * group;
+            scratch.queries.resize(queries * c.head_dim, 0.0);
+            if scratch.scores.len() < scores_len(queries, longest) {
+                // In steps, so that a growing answer does not ask for memory at every block.
+                scratch.scores.resize(scores_len(queries, longest.next_multiple_of(512)), 0.0);
+            }
+            scratch.ends.resize(queries, 0);
+        }
+    }
+
+    /// Embeddings and rotary angles of every row.
+    fn embed(&self, work: &mut Workspace, spans: &[Span<'_>]) {
+        let (half, gain) = (self.config.head_dim / 2, self.config.angles.gain());
+        let places = spans.iter().flat_map(|span| span.tokens.iter().zip(span.cache.len()..));
+        for (row, (token, position)) in places.enumerate() {
+            let x = &mut work.x[row * self.config.embed..][..self.config.embed];
+            self.weights.store.row(&self.weights.embedding, *token as usize, x);
+            for (pair, frequency) in self.frequencies.iter().enumerate() {
+                let angle = position as f32 * frequency;
+                work.cos[row * half + pair] = angle.cos() * gain;
+                work.sin[row * half + pair] = angle.sin() * gain;
+            }
+        }
     }
 
     fn attention(
         &self,
+        work: &mut Workspace,
+        spans: &mut [Span<'_>],
+        rows: usize,
         index: usize,
         layer: &Layer,
-        x: &mut [f32],
-        turns: &[(f32, f32)],
-        cache: &mut KvCache,
-    ) -> Result<(), EngineError> {
-        let normed = self.normed(x, &layer.attention_norm);
-        let mut query = times(&layer.query, &normed, self.config.embed)?;
-        let mut key = times(&layer.key, &normed, self.config.embed)?;
-        let value = times(&layer.value, &normed, self.config.embed)?;
+    ) {
         let c = &self.config;
-        rotate(&mut query, c.q_dim(), turns);
-        rotate(&mut key, c.kv_dim(), turns);
-        cache.write(index, cache.len(), &key, &value);
-        let mixed = self.attend(index, &query, cache);
-        add(x, &times(&layer.attention_out, &mixed, c.q_dim())?);
-        Ok(())
+        norm_rows(work, rows, c, &layer.attention_norm);
+        let width = c.q_dim() + 2 * c.kv_dim();
+        let matrices = [&layer.query, &layer.key, &layer.value];
+        let qkv = &mut work.qkv[..rows * width];
+        self.weights.store.product(work.isa, &mut work.pool, &matrices, &work.normed, qkv);
+        self.turn(work, rows, layer);
+        self.remember(work, spans, index);
+        self.attend(work, spans, index);
+        self.gather(work, rows);
+        self.residual(work, rows, |work, weights, delta| {
+            weights.store.product(work.isa, &mut work.pool, &[&layer.attention_out], &work.mixed_rows, delta);
+        });
     }
 
-    fn attend(&self, layer: usize, query: &[f32], cache: &KvCache) -> Rows {
-        let Config { heads, kv_heads, head_dim: dim, .. } = self.config;
-        let mut out = Zeroizing::new(vec![0.0; query.len()]);
-        let start = cache.len();
-        let work = query.len() * (start + query.len() / (heads * dim));
-        let one = |(i, out): (usize, &mut [f32])| {
-            let (row, head) = (i / heads, i % heads);
-            let query = &query[i * dim..][..dim];
-            mix(query, cache, (layer, head / (heads / kv_heads)), start + row + 1, out);
-        };
-        if work < PARALLEL {
-            out.chunks_exact_mut(dim).enumerate().for_each(one);
-        } else {
-            out.par_chunks_exact_mut(dim).enumerate().for_each(one);
-        }
-        out
+    /// Biases, norms of heads, and rotation of queries and keys.
+    fn turn(&self, work: &mut Workspace, rows: usize, layer: &Layer) {
+        let c = &self.config;
+        let (width, half, isa) = (c.q_dim() + 2 * c.kv_dim(), c.head_dim / 2, work.isa);
+        let scale = 1.0 / (c.head_dim as f32).sqrt();
+        let (cos, sin) = (&work.cos, &work.sin);
+        work.pool.rows(&mut work.qkv[..rows * width], width, &|row, qkv| {
+            if let Some(bias) = &layer.bias {
+                vector::add(isa, qkv, bias);
+            }
+            let (queries, rest) = qkv.split_at_mut(c.q_dim());
+            let keys = &mut rest[..c.kv_dim()];
+            if let Some((query_norm, key_norm)) = &layer.head_norms {
+                norm_heads(isa, queries, query_norm, c.eps);
+                norm_heads(isa, keys, key_norm, c.eps);
+            }
+            let turns = (&cos[row * half..][..half], &sin[row * half..][..half]);
+            vector::rotate(isa, queries, c.head_dim, turns, scale);
+            vector::rotate(isa, keys, c.head_dim, turns, 1.0);
+        });
     }
 
-    fn feed_forward(&self, layer: &Layer, x: &mut [f32]) -> Result<(), EngineError> {
-        let normed = self.normed(x, &layer.ffn_norm);
-        let mut gate = times(&layer.gate, &normed, self.config.embed)?;
-        let up = times(&layer.up, &normed, self.config.embed)?;
-        for (g, u) in gate.iter_mut().zip(up.iter()) {
-            *g = *g / (1.0 + (-*g).exp()) * u;
-        }
-        add(x, &times(&layer.down, &gate, self.config.ffn)?);
-        Ok(())
-    }
-
-    /// Root-mean-square norm of each row.
-    fn normed(&self, x: &[f32], weight: &[f32]) -> Rows {
-        let mut normed = Zeroizing::new(Vec::with_capacity(x.len()));
-        for row in x.chunks_exact(weight.len()) {
-            let mean = dot(row, row) / row.len() as f32;
-            let scale = 1.0 / (mean + self.config.eps).sqrt();
-            normed.extend(row.iter().zip(weight).map(|(x, w)| x * scale * w));
-        }
-        normed
-    }
-
-    /// Cosine and sine of each pair for positions `start..end`.
-    fn turns(&self, start: usize, end: usize) -> Vec<(f32, f32)> {
-        let gain = self.config.angles.gain();
-        let turn = |position: usize| {
-            self.frequencies.iter().map(move |f| {
-                let (sin, cos) = (position as f32 * f).sin_cos();
-                (cos * gain, sin * gain)
-            })
-        };
-        (start..end).flat_map(turn).collect()
-    }
-}
-
-/// Runs a pass on a thread of the pool. From any other thread each of some hundred products would hand itself over to
-/// the pool, sleep, and be woken: that took twice as long as the arithmetic.
-fn on_pool<T: Send>(pass: impl FnOnce() -> T + Send) -> T {
-    rayon::scope(|_| pass())
-}
-
-fn times(matrix: &Matrix, x: &[f32], inputs: usize) -> Result<Rows, EngineError> {
-    matrix.times(x, inputs).map(Zeroizing::new)
-}
-
-fn add(x: &mut [f32], y: &[f32]) {
-    x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
-}
-
-/// Turns each head of each row; `turns` holds one row of pairs for each position.
-fn rotate(x: &mut [f32], width: usize, turns: &[(f32, f32)]) {
-    let rows = x.len() / width;
-    for (row, turns) in x.chunks_exact_mut(width).zip(turns.chunks_exact(turns.len() / rows)) {
-        for head in row.chunks_exact_mut(turns.len() * 2) {
-            for (pair, (cos, sin)) in head.chunks_exact_mut(2).zip(turns) {
-                let (a, b) = (pair[0], pair[1]);
-                pair[0] = a * cos - b * sin;
-                pair[1] = a * sin + b * cos;
+    /// Writes keys and values into the spans' caches.
+    fn remember(&self, work: &Workspace, spans: &mut [Span<'_>], layer: usize) {
+        let c = &self.config;
+        let (width, len) = (c.q_dim() + 2 * c.kv_dim(), block_len(c.head_dim));
+        let mut rows = work.qkv.chunks_exact(width);
+        for span in spans {
+            let start = span.cache.len();
+            for (position, row) in (start..start + span.tokens.len()).zip(rows.by_ref()) {
+                let (keys, values) = row[c.q_dim()..].split_at(c.kv_dim());
+                let heads = keys.chunks_exact(c.head_dim).zip(values.chunks_exact(c.head_dim));
+                for (head, (key, value)) in heads.enumerate() {
+                    let block = span.cache.block_mut(position / BLOCK, layer * c.kv_heads + head, len);
+                    write(work.isa, block, position, key, value);
+                }
             }
         }
     }
+
+    fn attend(&self, work: &mut Workspace, spans: &[Span<'_>], layer: usize) {
+        let c = &self.config;
+        let (dim, group, isa) = (c.head_dim, c.heads / c.kv_heads, work.isa);
+        let (width, len) = (c.q_dim() + 2 * c.kv_dim(), block_len(dim));
+        let (tasks, qkv) = (&work.tasks, &work.qkv);
+        work.pool.pieces(&mut work.mixed, &work.ends, &mut work.scratch, &|index, out, scratch| {
+            let task = &tasks[index];
+            let count = task.rows.len() * group;
+            for (n, row) in task.rows.clone().enumerate() {
+                let from = &qkv[row * width + task.head * group * dim..][..group * dim];
+                scratch.queries[n * group * dim..][..group * dim].copy_from_slice(from);
+                scratch.ends[n * group..][..group].fill(task.position + n + 1);
+            }
+            let cache = &*spans[task.span].cache;
+            Attend {
+                dim,
+                queries: &scratch.queries[..count * dim],
+                ends: &scratch.ends[..count],
+                block: |index| cache.block(index, layer * c.kv_heads + task.head, len),
+                scores: &mut scratch.scores,
+                out,
+            }
+            .run(isa);
+        });
+    }
+
+    /// Brings mixed values, which lie head by head, into rows.
+    fn gather(&self, work: &mut Workspace, rows: usize) {
+        let c = &self.config;
+        let part = c.q_dim() / c.kv_heads;
+        let mixed = &work.mixed;
+        work.mixed_rows.fill(work.isa, &mut work.pool, rows, &|row, out| {
+            for (head, out) in out.chunks_exact_mut(part).enumerate() {
+                out.copy_from_slice(&mixed[(head * rows + row) * part..][..part]);
+            }
+        });
+    }
+
+    fn feed_forward(&self, work: &mut Workspace, rows: usize, layer: &Layer) {
+        let c = &self.config;
+        norm_rows(work, rows, c, &layer.ffn_norm);
+        let gates = &mut work.gates[..rows * 2 * c.ffn];
+        self.weights.store.product(work.isa, &mut work.pool, &[&layer.gate, &layer.up], &work.normed, gates);
+        let (isa, gates) = (work.isa, &work.gates);
+        work.gated.fill(isa, &mut work.pool, rows, &|row, out| {
+            let (gate, up) = gates[row * 2 * c.ffn..][..2 * c.ffn].split_at(c.ffn);
+            vector::gated(isa, gate, up, out);
+        });
+        self.residual(work, rows, |work, weights, delta| {
+            weights.store.product(work.isa, &mut work.pool, &[&layer.down], &work.gated, delta);
+        });
+    }
+
+    /// Adds what `product` writes to the residual stream.
+    fn residual(
+        &self,
+        work: &mut Workspace,
+        rows: usize,
+        product: impl FnOnce(&mut Workspace, &Weights, &mut [f32]),
+    ) {
+        let all = rows * self.config.embed;
+        let mut delta = std::mem::take(&mut work.delta);
+        product(work, &self.weights, &mut delta[..all]);
+        vector::add(work.isa, &mut work.x[..all], &delta[..all]);
+        work.delta = delta;
+    }
+
+    /// Logits of the rows that ask for them.
+    fn head(&self, work: &mut Workspace) {
+        let c = &self.config;
+        let (x, isa, asking) = (&work.x, work.isa, &work.asking);
+        if asking.is_empty() {
+            return;
+        }
+        work.last.fill(isa, &mut work.pool, asking.len(), &|n, out| {
+            vector::norm(isa, &x[asking[n] * c.embed..][..c.embed], &self.weights.norm, c.eps, out);
+        });
+        let logits = &mut work.logits[..asking.len() * c.vocab];
+        self.weights.store.product(isa, &mut work.pool, &[&self.weights.head], &work.last, logits);
+    }
 }
 
-/// Softmax attention of one query over positions `0..end` of one key and value head, added to `out`.
-fn mix(query: &[f32], cache: &KvCache, (layer, head): (usize, usize), end: usize, out: &mut [f32]) {
-    let dim = query.len();
-    let scale = 1.0 / (dim as f32).sqrt();
-    let mut scores = Zeroizing::new(Vec::with_capacity(end));
-    for (keys, _) in cache.head(layer, head, end) {
-        scores.extend(keys.chunks_exact(dim).map(|key| dot(query, key) * scale));
-    }
-    let top = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for score in scores.iter_mut() {
-        *score = (*score - top).exp();
-        sum += *score;
-    }
-    let mut weights = scores.iter();
-    for (_, values) in cache.head(layer, head, end) {
-        for (value, weight) in values.chunks_exact(dim).zip(weights.by_ref()) {
-            let weight = weight / sum;
-            out.iter_mut().zip(value).for_each(|(o, v)| *o += weight * v);
-        }
-    }
+/// The norm of every row of the residual stream, ready for a product.
+fn norm_rows(work: &mut Workspace, rows: usize, c: &Config, weight: &[f32]) {
+    let (isa, x) = (work.isa, &work.x);
+    work.normed.fill(isa, &mut work.pool, rows, &|row, out| {
+        vector::norm(isa, &x[row * c.embed..][..c.embed], weight, c.eps, out);
+    });
 }
 
-/// Dot product in `LANES` partial sums, an order that does not depend on threads.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0f32; LANES];
-    let (a_lanes, b_lanes) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let tail: f32 = a_lanes.remainder().iter().zip(b_lanes.remainder()).map(|(x, y)| x * y).sum();
-    for (x, y) in a_lanes.zip(b_lanes) {
-        for i in 0..LANES {
-            sums[i] += x[i] * y[i];
-        }
+fn norm_heads(isa: Isa, heads: &mut [f32], weight: &[f32], eps: f32) {
+    for head in heads.chunks_exact_mut(weight.len()) {
+        vector::norm_in_place(isa, head, weight, eps);
     }
-    sums.iter().sum::<f32>() + tail
 }

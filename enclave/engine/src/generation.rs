@@ -1,11 +1,12 @@
-//! One answer in the making: prompt in, steps out. A scheduler can take turns between several.
+//! One answer in the making: a prompt, what was chosen so far, and how to choose.
 //!
 //! Promises
 //! - Starts from a [`Screened<Prompt>`] only; no other way leads tokens from outside into the model.
-//! - Each step does a bounded amount of work: one chunk of the prompt, or one token.
-//! - Prompt tokens, keys, values and held text are wiped when the generation is dropped.
+//! - Tokens, keys, values and held text are wiped when the answer is over.
+//! - The same model, prompt, settings and seed give the same answer, whatever runs beside it.
 //!
-//! Does not: screen what the model says; the caller sends every [`Text`] through the output screen.
+//! Does not: run by itself; an [`Engine`](crate::Engine) runs many together. Does not screen what the model says; the caller
+//! sends every [`Text`] through the output screen.
 //!
 //! ```compile_fail,E0308
 //! use adyton_engine::{Generation, Model, Sampling};
@@ -18,39 +19,56 @@
 //! ```
 
 use crate::answer::{Answer, Piece};
-use crate::cache::KvCache;
 use crate::error::{EngineError, StartError};
 use crate::model::Model;
-use crate::sampler::Sampler;
+use crate::sampler::{Choice, Logprobs, Sampler, Weighed};
 use crate::sampling::Sampling;
 use adyton_guardrail::{Prompt, Screened, Text};
+use adyton_kernels::Isa;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// Prompt tokens per step. Larger chunks make prefill faster, because a chunk dequantises each matrix once; smaller
-/// ones let other sequences have their turn sooner.
-const CHUNK: usize = 128;
-
-/// What a step did.
+/// What happens in a generation.
 #[derive(Debug)]
-pub enum Step {
-    /// A chunk of the prompt was read; no text yet.
-    Prefilled {
-        /// Prompt tokens read so far.
-        done: usize,
-        /// Prompt tokens in all.
-        total: usize,
-    },
-    /// One token was chosen. The text is empty while bytes of a character, or what may become a stop string, wait.
-    Text(Text),
+pub enum Event {
+    /// A token was chosen. The text is empty while bytes of a character, or what may become a stop string, wait; so do
+    /// likelihoods, if they were asked for: those that come are of tokens whose text is out.
+    Text(Text, Vec<Likelihood>),
     /// The answer is complete.
-    Finished(FinishReason),
+    Finished(FinishReason, Usage),
+    /// The answer is cut: its time is over, or the engine failed.
+    Cut(EngineError),
+}
+
+/// How likely the model held a token to be, and which it held likeliest.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Likelihood {
+    /// The token that was chosen.
+    pub chosen: Candidate,
+    /// The likeliest tokens, as many as were asked for, the likeliest first.
+    pub likeliest: Vec<Candidate>,
+}
+
+/// A token and its natural logarithm of probability.
+#[derive(Clone, PartialEq)]
+pub struct Candidate {
+    /// The token's bytes, which need not be whole characters; none for control tokens.
+    pub bytes: Zeroizing<Vec<u8>>,
+    /// Before temperature, penalties and constraints.
+    pub logprob: f32,
+}
+
+impl std::fmt::Debug for Candidate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Candidate({} bytes)", self.bytes.len())
+    }
 }
 
 /// Why an answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FinishReason {
-    /// The model ended its turn, or a stop string came.
+    /// The model ended its turn, a stop string came, or the shape that was asked for is complete.
     Stop,
     /// `max_tokens`, or the context, is used up.
     Length,
@@ -65,28 +83,20 @@ pub struct Usage {
     pub completion_tokens: usize,
 }
 
-/// Where a generation stands.
-enum State {
-    /// Prompt tokens read so far.
-    Prompt(usize),
-    /// Logits wait for a choice.
-    Choose(Zeroizing<Vec<f32>>),
-    /// A chosen token waits to be read.
-    Read(u32),
-    Finished(FinishReason),
-    Failed(EngineError),
-}
-
-/// One sequence: its prompt, its keys and values, its sampler.
+/// One sequence: its tokens, its sampler, its text.
 pub struct Generation {
     model: Arc<Model>,
-    prompt: Zeroizing<Vec<u32>>,
-    cache: KvCache,
+    /// The prompt, then what was chosen and is to be read.
+    tokens: Zeroizing<Vec<u32>>,
+    prompt_tokens: usize,
     sampler: Sampler,
     answer: Answer,
     max_tokens: usize,
     completion_tokens: usize,
-    state: State,
+    /// Likelihoods of tokens whose text waits, each with the number of bytes up to the token's end.
+    unsettled: VecDeque<(usize, Likelihood)>,
+    /// Bytes of the tokens chosen.
+    bytes: usize,
 }
 
 impl Generation {
@@ -110,91 +120,92 @@ impl Generation {
         if prompt.is_empty() {
             return Err(exceeded(max_tokens));
         }
+        // A list that grows leaves its old tokens behind.
+        let mut tokens = Zeroizing::new(Vec::with_capacity(prompt.len() + max_tokens));
+        tokens.extend_from_slice(&prompt);
         Ok(Generation {
-            cache: KvCache::new(&model.transformer.config),
             answer: Answer::new(sampling.stops.clone(), model.tokenizer().opens_with_space()),
             sampler: Sampler::new(sampling, &prompt),
             model: Arc::clone(model),
-            prompt,
+            prompt_tokens: prompt.len(),
+            tokens,
             max_tokens,
             completion_tokens: 0,
-            state: State::Prompt(0),
+            unsettled: VecDeque::new(),
+            bytes: 0,
         })
-    }
-
-    /// Does the next piece of work. After [`Step::Finished`], and after an error, it says the same again.
-    ///
-    /// # Errors
-    /// [`EngineError`] if the model's numbers are not finite or the tensor library fails; the sequence is over.
-    pub fn step(&mut self) -> Result<Step, EngineError> {
-        let state = std::mem::replace(&mut self.state, State::Failed(EngineError::OutOfRange));
-        let result = match state {
-            State::Prompt(done) => self.prefill(done),
-            State::Choose(logits) => self.choose(logits),
-            State::Read(token) => self
-                .model
-                .transformer
-                .forward(&[token], &mut self.cache)
-                .and_then(|logits| self.choose(logits)),
-            State::Finished(reason) => Ok((Step::Finished(reason), State::Finished(reason))),
-            State::Failed(error) => Err(error),
-        };
-        match result {
-            Ok((step, state)) => {
-                self.state = state;
-                Ok(step)
-            }
-            Err(error) => {
-                self.state = State::Failed(error.clone());
-                Err(error)
-            }
-        }
     }
 
     /// Tokens read and written.
     pub fn usage(&self) -> Usage {
-        Usage { prompt_tokens: self.prompt.len(), completion_tokens: self.completion_tokens }
+        Usage { prompt_tokens: self.prompt_tokens, completion_tokens: self.completion_tokens }
     }
 
-    fn prefill(&mut self, done: usize) -> Result<(Step, State), EngineError> {
-        let total = self.prompt.len();
-        let end = total.min(done + CHUNK);
-        let chunk = self.prompt.get(done..end).ok_or(EngineError::OutOfRange)?;
-        let state = if end < total {
-            self.model.transformer.prefill(chunk, &mut self.cache)?;
-            State::Prompt(end)
-        } else {
-            State::Choose(self.model.transformer.forward(chunk, &mut self.cache)?)
-        };
-        Ok((Step::Prefilled { done: end, total }, state))
+    /// Most tokens that prompt and answer may have together.
+    pub fn longest(&self) -> usize {
+        self.prompt_tokens + self.max_tokens
     }
 
-    fn choose(&mut self, mut logits: Zeroizing<Vec<f32>>) -> Result<(Step, State), EngineError> {
-        let token = self.sampler.next(&mut logits)?;
+    /// The tokens to be read: the prompt and what was chosen.
+    pub(crate) fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    /// Whether these are the weights that it was started for.
+    pub(crate) fn is_for(&self, model: &Arc<Model>) -> bool {
+        Arc::ptr_eq(&self.model, model)
+    }
+
+    /// Chooses the next token from its logits. The token, if the answer goes on with it.
+    pub(crate) fn choose(
+        &mut self,
+        isa: Isa,
+        logits: &mut [f32],
+        emit: &mut dyn FnMut(Event),
+    ) -> Result<Option<u32>, EngineError> {
+        let Choice { token, logprobs } = self.sampler.next(isa, logits)?;
         self.completion_tokens += 1;
-        let tokenizer = self.model.tokenizer();
-        if tokenizer.is_end(token) {
-            return Ok(self.end(FinishReason::Stop));
+        if self.model.tokenizer().is_end(token) {
+            self.end(FinishReason::Stop, Text::from(""), emit);
+            return Ok(None);
         }
-        let Piece { text, stopped } = self.answer.push(tokenizer.bytes(token));
+        self.bytes += self.model.tokenizer().bytes(token).len();
+        self.unsettled.extend(logprobs.map(|logprobs| (self.bytes, self.likelihood(logprobs))));
+        let Piece { text, stopped } = self.answer.push(self.model.tokenizer().bytes(token));
         if stopped {
-            return Ok((Step::Text(text), State::Finished(FinishReason::Stop)));
+            emit(Event::Text(text, self.settled()));
+            emit(Event::Finished(FinishReason::Stop, self.usage()));
+            return Ok(None);
         }
-        if self.completion_tokens < self.max_tokens {
-            return Ok((Step::Text(text), State::Read(token)));
+        if self.completion_tokens == self.max_tokens {
+            self.end(FinishReason::Length, text, emit);
+            return Ok(None);
         }
-        let (rest, state) = self.end(FinishReason::Length);
-        let text = match rest {
-            Step::Text(rest) => Text::from([text.expose(), rest.expose()].concat()),
-            Step::Prefilled { .. } | Step::Finished(_) => text,
-        };
-        Ok((Step::Text(text), state))
+        emit(Event::Text(text, self.settled()));
+        self.tokens.push(token);
+        Ok(Some(token))
     }
 
     /// Hands out what was held back. A stop string can still show in it, when the last character was unfinished.
-    fn end(&mut self, reason: FinishReason) -> (Step, State) {
-        let Piece { text, stopped } = self.answer.finish();
-        (Step::Text(text), State::Finished(if stopped { FinishReason::Stop } else { reason }))
+    fn end(&mut self, reason: FinishReason, text: Text, emit: &mut dyn FnMut(Event)) {
+        let Piece { text: rest, stopped } = self.answer.finish();
+        emit(Event::Text(Text::from([text.expose(), rest.expose()].concat()), self.settled()));
+        emit(Event::Finished(if stopped { FinishReason::Stop } else { reason }, self.usage()));
+    }
+
+    fn likelihood(&self, logprobs: Logprobs) -> Likelihood {
+        let candidate = |(token, logprob): Weighed| {
+            let bytes = Zeroizing::new(self.model.tokenizer().bytes(token).to_vec());
+            Candidate { bytes, logprob }
+        };
+        let likeliest = logprobs.likeliest.into_iter().map(candidate).collect();
+        Likelihood { chosen: candidate(logprobs.chosen), likeliest }
+    }
+
+    /// The likelihoods of tokens whose text is out.
+    fn settled(&mut self) -> Vec<Likelihood> {
+        let out = self.unsettled.iter().take_while(|(end, _)| *end <= self.answer.settled()).count();
+        self.unsettled.drain(..out).map(|(_, likelihood)| likelihood).collect()
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Limits {
     pub max_array_elements: u64,
     /// Most tokens of context that a sequence may use, whatever the model allows.
     pub max_context: usize,
+    /// Most memory, in bytes, for weights, work and the keys and values of one short sequence.
+    pub max_memory: usize,
 }
 
 impl Default for Limits {
@@ -38,6 +40,7 @@ impl Default for Limits {
             max_tensors: 8192,
             max_array_elements: 2 << 20,
             max_context: 1 << 17,
+            max_memory: usize::MAX,
         }
     }
 }

@@ -16,18 +16,20 @@
 //! The way of an answer: `model` -> `template` -> `tokenizer` -> `generation` -> `forward` -> `sampler` -> `answer`.
 
 mod answer;
-mod blocks;
 mod bpe;
 mod cache;
 mod config;
+mod engine;
 mod error;
 mod forward;
 mod generation;
 mod header;
+mod lookup;
 mod model;
 mod rotary;
 mod sampler;
 mod sampling;
+mod scheduler;
 mod spm;
 mod template;
 mod tokenizer;
@@ -37,9 +39,12 @@ mod weights;
 #[cfg(test)]
 mod tests;
 
+pub use adyton_kernels::Isa;
+pub use engine::{Engine, Refused, Scope, Settings};
 pub use error::{EngineError, LoadError, StartError, TemplateError};
-pub use generation::{FinishReason, Generation, Step, Usage};
+pub use generation::{Candidate, Event, FinishReason, Generation, Likelihood, Usage};
 pub use header::Limits;
 pub use model::Model;
-pub use sampling::{MAX_STOP_BYTES, MAX_STOPS, Sampling, SamplingError};
+pub use sampling::{MAX_BIASES, MAX_LIKELIEST, MAX_STOP_BYTES, MAX_STOPS, Sampling, SamplingError};
+pub use scheduler::{Owner, SequenceId};
 pub use tokenizer::Tokenizer;

@@ -8,6 +8,7 @@
 //! Trusts: nothing in the file.
 
 use crate::config::{Config, Metadata};
+use crate::engine::Engine;
 use crate::error::{LoadError, StartError, brief};
 use crate::forward::Transformer;
 use crate::header::{self, Limits};
@@ -48,6 +49,10 @@ impl Model {
         let mut marks = template.marks(&tokenizer);
         marks.retain(|mark| tokenizer.control_tokens().all(|token| token != mark));
         let name = meta.text("general.name").map(brief).unwrap_or_default();
+        check_memory(
+            Engine::smallest(&config, Weights::bytes(&content, &header.tensors)),
+            limits.max_memory,
+        )?;
         let weights = Weights::read(&mut reader, &content, &header.tensors, &config)?;
         Ok(Model { transformer: Transformer::new(config, weights), tokenizer, template, marks, name })
     }
@@ -78,6 +83,12 @@ impl Model {
         let runs = self.template.render(prompt, &self.tokenizer).map_err(StartError::Template)?;
         self.tokenizer.encode_runs(&runs).ok_or(StartError::Tokenizer)
     }
+}
+
+fn check_memory(needed: usize, limit: usize) -> Result<(), LoadError> {
+    let mebibytes = |bytes: usize| bytes.div_ceil(1 << 20) as u64;
+    let error = LoadError::Memory { needed: mebibytes(needed), limit: (limit >> 20) as u64 };
+    if needed <= limit { Ok(()) } else { Err(error) }
 }
 
 /// The plainest conversation; a template that refuses it is of no use.

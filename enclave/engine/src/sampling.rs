@@ -10,6 +10,11 @@ pub const MAX_STOPS: usize = 4;
 /// Longest stop string, in bytes: as much text may be held back.
 pub const MAX_STOP_BYTES: usize = 256;
 
+/// Most likeliest tokens that are told beside the chosen one (OpenAI API, `top_logprobs`).
+pub const MAX_LIKELIEST: usize = 20;
+/// Most biased tokens (OpenAI's own limit is 300 as well).
+pub const MAX_BIASES: usize = 300;
+
 /// A value out of its range; the request is to blame.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum SamplingError {
@@ -37,6 +42,12 @@ pub enum SamplingError {
     /// Zero.
     #[error("max_tokens must be at least 1")]
     MaxTokens,
+    /// More than [`MAX_LIKELIEST`].
+    #[error("top_logprobs must be from 0 to 20")]
+    Likeliest,
+    /// More than [`MAX_BIASES`], or one that is not from -100 to 100.
+    #[error("logit_bias must hold at most 300 values from -100 to 100")]
+    Biases,
 }
 
 /// How long the answer may become.
@@ -79,6 +90,10 @@ pub struct Sampling {
     pub(crate) repetition: f32,
     pub(crate) stops: Vec<Text>,
     pub(crate) length: Length,
+    /// Tell how likely each token was, and so many of the likeliest.
+    pub(crate) likeliest: Option<usize>,
+    /// Added to the logits of tokens.
+    pub(crate) biases: Vec<(u32, f32)>,
 }
 
 impl Sampling {
@@ -97,6 +112,8 @@ impl Sampling {
             repetition: 1.0,
             stops: Vec::new(),
             length: Length::Context,
+            likeliest: None,
+            biases: Vec::new(),
         }
     }
 
@@ -174,6 +191,34 @@ impl Sampling {
         let fits = stops.len() <= MAX_STOPS
             && stops.iter().all(|s| (1..=MAX_STOP_BYTES).contains(&s.expose().len()));
         if fits { Ok(Sampling { stops, ..self }) } else { Err(SamplingError::Stop) }
+    }
+
+    /// With each token, tell how likely it was, and `count` of the likeliest. At most [`MAX_LIKELIEST`].
+    ///
+    /// # Errors
+    /// [`SamplingError::Likeliest`]
+    pub fn likeliest(self, count: usize) -> Result<Sampling, SamplingError> {
+        let fits = count <= MAX_LIKELIEST;
+        if fits { Ok(Sampling { likeliest: Some(count), ..self }) } else { Err(SamplingError::Likeliest) }
+    }
+
+    /// Added to the logits of these tokens. From -100 to 100, at most [`MAX_BIASES`]; unknown tokens change nothing.
+    ///
+    /// # Errors
+    /// [`SamplingError::Biases`]
+    pub fn biases(self, biases: Vec<(u32, f32)>) -> Result<Sampling, SamplingError> {
+        let fits = biases.len() <= MAX_BIASES && biases.iter().all(|(_, b)| (-100.0..=100.0).contains(b));
+        if fits { Ok(Sampling { biases, ..self }) } else { Err(SamplingError::Biases) }
+    }
+
+    /// Another seed for the same settings, as for the further answers to one request.
+    pub fn reseeded(self, seed: u64) -> Sampling {
+        Sampling { seed, ..self }
+    }
+
+    /// The seed.
+    pub fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// Most tokens of the answer. A generation that has less room in its context does not start.

@@ -1,97 +1,33 @@
-//! The weights of a llama model: found by name, checked by shape, multiplied by candle or, for two block formats, by `blocks`.
+//! The weights of a model: found by name, checked by shape, packed once for the kernels.
 //!
-//! Promises: every tensor that the metadata call for is there with the shape that follows from them, and no other
-//! tensor is; float tensors hold finite numbers only, and so do the scales of Q4_1 and Q8_0.
+//! Promises: every tensor that the metadata call for is there with the shape that follows from them, and no other tensor
+//! is; scales, offsets and floats are finite. The packed weights are no larger than [`Weights::bytes`] says before the
+//! first tensor is read.
 //!
 //! Trusts: the tensor table to have passed `header`.
 
-use crate::blocks::Blocks;
-use crate::config::{Architecture, Config};
-use crate::error::{EngineError, LoadError, brief};
+use crate::config::Config;
+use crate::error::{LoadError, brief};
 use crate::header::TensorEntry;
+use crate::rotary::Rotary;
+use adyton_kernels::{Format, Matrix, PackError, Store};
+use candle_core::Device;
 use candle_core::quantized::gguf_file::Content;
 use candle_core::quantized::{GgmlDType, QTensor};
-use candle_core::{Device, Tensor};
 use std::collections::HashMap;
 use std::io::{Read, Seek};
-use std::sync::Arc;
-
-/// Rows of activations from which a product is done in f32 over the matrix dequantised for the moment: about where the
-/// cost of dequantising is made good. Measured on SmolLM2-135M, see the README.
-const GEMM_ROWS: usize = 16;
-
-/// A matrix that multiplies rows of activations.
-#[derive(Clone, Debug)]
-pub(crate) enum Matrix {
-    /// Q4_1 and Q8_0.
-    Blocks(Arc<Blocks>),
-    /// Other block formats, multiplied by candle.
-    Quantised(Arc<QTensor>),
-    /// f32, (outputs, inputs).
-    Float(Tensor),
-}
-
-impl Matrix {
-    fn new(tensor: QTensor) -> Result<Matrix, LoadError> {
-        if let Some(blocks) = Blocks::new(&tensor)? {
-            return Ok(Matrix::Blocks(Arc::new(blocks)));
-        }
-        Ok(match tensor.dtype() {
-            GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16 => {
-                Matrix::Float(tensor.dequantize(&Device::Cpu)?)
-            }
-            _ => Matrix::Quantised(Arc::new(tensor)),
-        })
-    }
-
-    /// `x`, of shape (rows, inputs), times the matrix: (rows, outputs), row by row.
-    pub(crate) fn times(&self, x: &[f32], inputs: usize) -> Result<Vec<f32>, EngineError> {
-        let rows = x.len() / inputs;
-        if let Matrix::Blocks(w) = self
-            && rows < GEMM_ROWS
-        {
-            return Ok(w.times(x));
-        }
-        let x = Tensor::from_slice(x, (rows, inputs), &Device::Cpu)?;
-        let product = match self {
-            Matrix::Quantised(w) if rows < GEMM_ROWS => x.apply_op1_no_bwd(w.as_ref())?,
-            _ => x.matmul(&self.dense(inputs)?.t()?)?,
-        };
-        Ok(product.flatten_all()?.to_vec1()?)
-    }
-
-    /// The whole matrix in f32, (outputs, inputs).
-    pub(crate) fn dense(&self, inputs: usize) -> Result<Tensor, EngineError> {
-        Ok(match self {
-            Matrix::Float(w) => w.clone(),
-            Matrix::Quantised(w) => w.dequantize(&Device::Cpu)?,
-            Matrix::Blocks(w) => {
-                let values = w.dequantise_all();
-                let shape = (values.len() / inputs, inputs);
-                Tensor::from_vec(values, shape, &Device::Cpu)?
-            }
-        })
-    }
-
-    /// The rows of the matrix that `ids` name, one after the other. They must be in range.
-    pub(crate) fn rows(&self, ids: &[u32]) -> Result<Vec<f32>, EngineError> {
-        let tensor = |ids| Tensor::new(ids, &Device::Cpu);
-        let rows = match self {
-            Matrix::Blocks(w) => return Ok(w.dequantise(ids.iter().map(|id| *id as usize))),
-            Matrix::Float(w) => w.index_select(&tensor(ids)?, 0)?,
-            Matrix::Quantised(w) => w.embedding(&tensor(ids)?)?,
-        };
-        Ok(rows.flatten_all()?.to_vec1()?)
-    }
-}
 
 /// One transformer layer.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Layer {
     pub(crate) attention_norm: Vec<f32>,
     pub(crate) query: Matrix,
     pub(crate) key: Matrix,
     pub(crate) value: Matrix,
+    /// Biases of queries, keys and values, one behind the other (Qwen2).
+    pub(crate) bias: Option<Vec<f32>>,
+    /// Norms of each head's queries and keys (Qwen3).
+    pub(crate) head_norms: Option<(Vec<f32>, Vec<f32>)>,
     pub(crate) attention_out: Matrix,
     pub(crate) ffn_norm: Vec<f32>,
     pub(crate) gate: Matrix,
@@ -100,18 +36,32 @@ pub(crate) struct Layer {
 }
 
 /// All weights.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Weights {
+    /// The memory that the matrices are places in.
+    pub(crate) store: Store,
     pub(crate) embedding: Matrix,
     pub(crate) layers: Vec<Layer>,
     pub(crate) norm: Vec<f32>,
-    /// The same matrix as `embedding` where the file has none of its own.
+    /// The same place as `embedding` where the file has no matrix of its own.
     pub(crate) head: Matrix,
     /// Divisors of the rotary frequencies (Llama 3.1), one for each pair of a head.
     pub(crate) rope_factors: Option<Vec<f32>>,
 }
 
 impl Weights {
+    /// Bytes that the weights of a file will take.
+    pub(crate) fn bytes(content: &Content, table: &[TensorEntry]) -> usize {
+        let one = |entry: &TensorEntry| {
+            let [rows, columns] = *entry.shape.as_slice() else { return 0 };
+            let format =
+                content.tensor_infos.get(&entry.name).map_or(Format::F32, |i| packed_as(i.ggml_dtype));
+            let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+            Store::bytes_for(format, size(rows), size(columns))
+        };
+        table.iter().map(one).fold(0, usize::saturating_add)
+    }
+
     pub(crate) fn read<R: Read + Seek>(
         reader: &mut R,
         content: &Content,
@@ -119,11 +69,9 @@ impl Weights {
         config: &Config,
     ) -> Result<Weights, LoadError> {
         let entries = table.iter().map(|t| (t.name.as_str(), t.shape.as_slice())).collect();
-        let mut loader = Loader { reader, content, entries };
+        let store = Store::with_capacity(Weights::bytes(content, table)).map_err(PackError::Store)?;
+        let mut loader = Loader { reader, content, entries, store };
         let c = config;
-        if c.architecture != Architecture::Llama {
-            return Err(LoadError::Architecture(c.architecture.name().to_owned()));
-        }
         let embedding = loader.matrix("token_embd.weight", c.vocab, c.embed)?;
         let layers = (0..c.layers).map(|i| loader.layer(i, c)).collect::<Result<_, _>>()?;
         let own_head = loader.entries.contains_key("output.weight");
@@ -137,8 +85,24 @@ impl Weights {
         let norm = loader.vector("output_norm.weight", c.embed)?;
         match loader.entries.keys().min() {
             Some(name) => Err(LoadError::UnknownTensor(brief(name))),
-            None => Ok(Weights { embedding, layers, norm, head, rope_factors }),
+            None => Ok(Weights { store: loader.store, embedding, layers, norm, head, rope_factors }),
         }
+    }
+}
+
+/// The packed format of a tensor. What the kernels have no form for is packed in f32, which holds it exactly.
+fn packed_as(kind: GgmlDType) -> Format {
+    match kind {
+        GgmlDType::Q4_0 => Format::Q4_0,
+        GgmlDType::Q4_1 => Format::Q4_1,
+        GgmlDType::Q5_0 => Format::Q5_0,
+        GgmlDType::Q5_1 => Format::Q5_1,
+        GgmlDType::Q8_0 => Format::Q8_0,
+        GgmlDType::Q4K => Format::Q4K,
+        GgmlDType::Q5K => Format::Q5K,
+        GgmlDType::Q6K => Format::Q6K,
+        GgmlDType::F16 => Format::F16,
+        _ => Format::F32,
     }
 }
 
@@ -147,43 +111,73 @@ struct Loader<'a, R> {
     content: &'a Content,
     /// Tensors not yet used, with their shapes.
     entries: HashMap<&'a str, &'a [u64]>,
+    store: Store,
 }
 
 impl<R: Read + Seek> Loader<'_, R> {
     fn layer(&mut self, index: usize, c: &Config) -> Result<Layer, LoadError> {
-        let name = |part: &str| format!("blk.{index}.{part}.weight");
+        let name = |part: &str| format!("blk.{index}.{part}");
+        let paired = |width: usize| move |row: usize| pair_order(row, c, width);
         Ok(Layer {
-            attention_norm: self.vector(&name("attn_norm"), c.embed)?,
-            query: self.matrix(&name("attn_q"), c.q_dim(), c.embed)?,
-            key: self.matrix(&name("attn_k"), c.kv_dim(), c.embed)?,
-            value: self.matrix(&name("attn_v"), c.kv_dim(), c.embed)?,
-            attention_out: self.matrix(&name("attn_output"), c.embed, c.q_dim())?,
-            ffn_norm: self.vector(&name("ffn_norm"), c.embed)?,
-            gate: self.matrix(&name("ffn_gate"), c.ffn, c.embed)?,
-            up: self.matrix(&name("ffn_up"), c.ffn, c.embed)?,
-            down: self.matrix(&name("ffn_down"), c.embed, c.ffn)?,
+            attention_norm: self.vector(&name("attn_norm.weight"), c.embed)?,
+            query: self.ordered(&name("attn_q.weight"), c.q_dim(), c.embed, paired(c.q_dim()))?,
+            key: self.ordered(&name("attn_k.weight"), c.kv_dim(), c.embed, paired(c.kv_dim()))?,
+            value: self.matrix(&name("attn_v.weight"), c.kv_dim(), c.embed)?,
+            bias: if c.qkv_bias { Some(self.biases(index, c)?) } else { None },
+            head_norms: if c.qk_norm {
+                let mut norm = |part| self.vector(&name(part), c.head_dim);
+                Some((norm("attn_q_norm.weight")?, norm("attn_k_norm.weight")?))
+            } else {
+                None
+            },
+            attention_out: self.matrix(&name("attn_output.weight"), c.embed, c.q_dim())?,
+            ffn_norm: self.vector(&name("ffn_norm.weight"), c.embed)?,
+            gate: self.matrix(&name("ffn_gate.weight"), c.ffn, c.embed)?,
+            up: self.matrix(&name("ffn_up.weight"), c.ffn, c.embed)?,
+            down: self.matrix(&name("ffn_down.weight"), c.embed, c.ffn)?,
         })
     }
 
+    fn biases(&mut self, index: usize, c: &Config) -> Result<Vec<f32>, LoadError> {
+        let mut all = Vec::with_capacity(c.q_dim() + 2 * c.kv_dim());
+        for (part, width, paired) in
+            [("attn_q", c.q_dim(), true), ("attn_k", c.kv_dim(), true), ("attn_v", c.kv_dim(), false)]
+        {
+            let bias = self.vector(&format!("blk.{index}.{part}.bias"), width)?;
+            all.extend((0..width).map(|i| bias[if paired { pair_order(i, c, width) } else { i }]));
+        }
+        Ok(all)
+    }
+
     fn matrix(&mut self, name: &str, rows: usize, columns: usize) -> Result<Matrix, LoadError> {
+        self.ordered(name, rows, columns, |row| row)
+    }
+
+    fn ordered(
+        &mut self,
+        name: &str,
+        rows: usize,
+        columns: usize,
+        order: impl Fn(usize) -> usize,
+    ) -> Result<Matrix, LoadError> {
         let tensor = self.tensor(name, &[rows, columns])?;
-        // candle's kernels read two blocks of 32 at a time.
-        if tensor.dtype().block_size() > 1 && !columns.is_multiple_of(64) {
-            return Err(LoadError::Malformed("a quantised matrix has rows that are no multiple of 64"));
-        }
-        let matrix = Matrix::new(tensor)?;
-        match &matrix {
-            Matrix::Float(w) => finite(name, &w.flatten_all()?.to_vec1()?)?,
-            Matrix::Blocks(w) if !w.is_finite() => return Err(LoadError::NotFinite(name.to_owned())),
-            Matrix::Blocks(_) | Matrix::Quantised(_) => {}
-        }
-        Ok(matrix)
+        let format = packed_as(tensor.dtype());
+        let exact = format == Format::F32 && tensor.dtype() != GgmlDType::F32;
+        let matrix = if exact {
+            let values = tensor.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
+            let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+            self.store.pack(format, (rows, columns), &bytes, order)?
+        } else {
+            self.store.pack(format, (rows, columns), &tensor.data()?, order)?
+        };
+        let finite = self.store.is_finite(&matrix);
+        if finite { Ok(matrix) } else { Err(LoadError::NotFinite(name.to_owned())) }
     }
 
     fn vector(&mut self, name: &str, length: usize) -> Result<Vec<f32>, LoadError> {
-        let vector = self.tensor(name, &[length])?.dequantize(&Device::Cpu)?.to_vec1()?;
-        finite(name, &vector)?;
-        Ok(vector)
+        let vector: Vec<f32> = self.tensor(name, &[length])?.dequantize(&Device::Cpu)?.to_vec1()?;
+        let finite = vector.iter().all(|v| v.is_finite());
+        if finite { Ok(vector) } else { Err(LoadError::NotFinite(name.to_owned())) }
     }
 
     fn tensor(&mut self, name: &str, expected: &[usize]) -> Result<QTensor, LoadError> {
@@ -196,7 +190,13 @@ impl<R: Read + Seek> Loader<'_, R> {
     }
 }
 
-fn finite(name: &str, values: &[f32]) -> Result<(), LoadError> {
-    let all = values.iter().all(|v| v.is_finite());
-    if all { Ok(()) } else { Err(LoadError::NotFinite(name.to_owned())) }
+/// Which row of a file's Q or K is row `row` here: where the file's rotary pairs are neighbours, the first of each pair come
+/// first, then the second.
+fn pair_order(row: usize, c: &Config, width: usize) -> usize {
+    let (dim, half) = (c.head_dim, c.head_dim / 2);
+    let within = row % dim;
+    match c.rotary {
+        Rotary::Halves => row,
+        Rotary::Neighbours => (row - within + within % half * 2 + within / half).min(width - 1),
+    }
 }

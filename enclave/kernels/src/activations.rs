@@ -15,14 +15,15 @@ use zeroize::Zeroize;
 pub(crate) struct Row {
     /// In f32, for products with float weights.
     pub(crate) floats: Vec<f32>,
-    /// Rounded, quad by quad.
-    pub(crate) quads: Vec<[[i8; QUAD]; QUADS]>,
+    /// Rounded.
     pub(crate) groups: Vec<Group>,
 }
 
-/// What a product needs to know of a group.
+/// Thirty-two rounded values, and what a product needs to know of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Group {
+    /// In steps, quad by quad.
+    pub(crate) quads: [[i8; QUAD]; QUADS],
     /// What one step is worth.
     pub(crate) scale: f32,
     /// The sum of the group's values, in f32: goes with the weights' offsets.
@@ -44,7 +45,6 @@ impl Activations {
     pub fn new(width: usize, rows: usize) -> Activations {
         let row = Row {
             floats: vec![0.0; width],
-            quads: vec![[[0; QUAD]; QUADS]; width / GROUP],
             groups: vec![Group::default(); width / GROUP],
         };
         Activations { width, rows: vec![row; rows], used: 0 }
@@ -94,7 +94,6 @@ impl Activations {
     pub fn wipe(&mut self) {
         for row in &mut self.rows {
             row.floats.as_mut_slice().zeroize();
-            row.quads.iter_mut().for_each(|quads| quads.as_flattened_mut().zeroize());
             row.groups.fill(Group::default());
         }
     }
@@ -122,15 +121,15 @@ impl Kernel for Round<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Row { floats, quads, groups } = self.row;
-        for ((values, quads), group) in floats.as_chunks::<GROUP>().0.iter().zip(quads).zip(groups) {
-            *group = round(s, values, quads);
+        let Row { floats, groups } = self.row;
+        for (values, group) in floats.as_chunks::<GROUP>().0.iter().zip(groups) {
+            round(s, values, group);
         }
     }
 }
 
 #[inline(always)]
-fn round<S: Simd>(s: S, values: &[f32; GROUP], quads: &mut [[i8; QUAD]; QUADS]) -> Group {
+fn round<S: Simd>(s: S, values: &[f32; GROUP], group: &mut Group) {
     const INFINITE: i32 = 0x7f80_0000;
     let halves = values.as_chunks::<LANES>().0;
     let (a, b) = (s.load(&halves[0]), s.load(&halves[1]));
@@ -142,15 +141,17 @@ fn round<S: Simd>(s: S, values: &[f32; GROUP], quads: &mut [[i8; QUAD]; QUADS]) 
     let inverse = if finite && scale.is_normal() { 1.0 / scale } else { 0.0 };
     let mut sums = [0; 2];
     let mut whole = [0; LANES];
-    for (half, value) in [a, b].into_iter().enumerate() {
+    for half in 0..2 {
+        let value = if half == 0 { a } else { b };
         s.store_int(s.round(s.mul(value, s.splat(inverse))), &mut whole);
-        let to = quads.as_flattened_mut()[half * LANES..].first_chunk_mut::<LANES>();
+        let to = group.quads.as_flattened_mut()[half * LANES..].first_chunk_mut::<LANES>();
         let Some(to) = to else { continue };
         for i in 0..LANES {
             to[i] = whole[i].clamp(-127, 127) as i8;
             sums[half] += i32::from(to[i]);
         }
     }
-    let scale = if finite { scale } else { f32::NAN };
-    Group { scale, sum: scale * (sums[0] + sums[1]) as f32, sums }
+    group.scale = if finite { scale } else { f32::NAN };
+    group.sum = group.scale * (sums[0] + sums[1]) as f32;
+    group.sums = sums;
 }

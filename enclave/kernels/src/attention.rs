@@ -135,15 +135,19 @@ fn few<'a, S: Simd, const N: usize, const WIDE: usize>(
     scores: &mut [f32],
     out: &mut [f32],
 ) {
-    let longest = ends.iter().copied().fold(0, usize::max);
+    let mut longest = 0;
+    let mut each = [&queries[..dim]; N];
+    for q in 0..N {
+        longest = longest.max(ends[q]);
+        each[q] = &queries[q * dim..][..dim];
+    }
     let stride = longest.next_multiple_of(BLOCK);
-    let queries: [&[f32]; N] = std::array::from_fn(|q| &queries[q * dim..][..dim]);
     for index in 0..stride / BLOCK {
         let mut sums = [s.splat(0.0); N];
         for (element, keys) in block(index)[..BLOCK * dim].as_chunks::<BLOCK>().0.iter().enumerate() {
             let keys = s.load_half(keys);
             for q in 0..N {
-                sums[q] = s.fma(keys, s.splat(queries[q][element]), sums[q]);
+                sums[q] = s.fma(keys, s.splat(each[q][element]), sums[q]);
             }
         }
         for q in 0..N {
@@ -156,13 +160,14 @@ fn few<'a, S: Simd, const N: usize, const WIDE: usize>(
     for q in 0..N {
         inverse[q] = 1.0 / softmax(s, &mut scores[q * stride..][..stride], ends[q]);
     }
+    let scores = &scores[..N * stride];
     let mut column = 0;
     while column + WIDE * LANES <= dim {
-        mix::<S, N, WIDE>(s, dim, column, block, scores, (longest, stride), &inverse, out);
+        mix::<S, N, WIDE>(s, (dim, column), block, scores, longest, &inverse, out);
         column += WIDE * LANES;
     }
     while column < dim {
-        mix::<S, N, 1>(s, dim, column, block, scores, (longest, stride), &inverse, out);
+        mix::<S, N, 1>(s, (dim, column), block, scores, longest, &inverse, out);
         column += LANES;
     }
 }
@@ -192,25 +197,28 @@ fn softmax<S: Simd>(s: S, scores: &mut [f32], end: usize) -> f32 {
     total(s, sum)
 }
 
-/// Mixes `WIDE` vectors of values by the weights.
+/// Mixes `WIDE` vectors of values, from `column` on, by the weights.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)] // one loop nest, called from one place
 fn mix<'a, S: Simd, const N: usize, const WIDE: usize>(
     s: S,
-    dim: usize,
-    column: usize,
+    (dim, column): (usize, usize),
     block: &impl Fn(usize) -> &'a [u16],
     scores: &[f32],
-    (longest, stride): (usize, usize),
+    longest: usize,
     inverse: &[f32; N],
     out: &mut [f32],
 ) {
     let mut sums = [[s.splat(0.0); WIDE]; N];
-    for index in 0..stride / BLOCK {
-        let here = (longest - index * BLOCK).min(BLOCK);
-        let weights: [&[f32]; N] = std::array::from_fn(|q| &scores[q * stride + index * BLOCK..][..here]);
-        for (position, row) in block(index)[BLOCK * dim..].chunks_exact(dim).enumerate().take(here) {
-            let row = row[column..].as_chunks::<LANES>().0;
+    let scores = scores.as_chunks::<BLOCK>().0;
+    let blocks = scores.len() / N;
+    for index in 0..blocks {
+        let mut weights = [&scores[index]; N];
+        for q in 1..N {
+            weights[q] = &scores[q * blocks + index];
+        }
+        let values = &block(index)[BLOCK * dim..].as_chunks::<LANES>().0[column / LANES..];
+        for position in 0..(longest - index * BLOCK).min(BLOCK) {
+            let row = &values[position * (dim / LANES)..][..WIDE];
             for w in 0..WIDE {
                 let values = s.load_half(&row[w]);
                 for q in 0..N {

@@ -189,7 +189,7 @@ impl Store {
     pub fn product(&self, isa: Isa, pool: &mut Pool, matrices: &[&Matrix], x: &Activations, out: &mut [f32]) {
         assert!(matrices.iter().all(|m| m.columns == x.width()), "widths differ");
         let width: usize = matrices.iter().map(|m| m.rows).sum();
-        assert!(out.len() == width * x.len(), "the output has another size");
+        assert!(width.checked_mul(x.len()) == Some(out.len()), "the output has another size");
         let out = Spread(out.as_mut_ptr());
         let strips: usize = matrices.iter().map(|m| m.strips()).sum();
         let grain = (strips / (pool.threads() * 8)).clamp(1, 64);
@@ -282,8 +282,8 @@ impl StripProduct<'_> {
     fn runs<S: Simd, M: Multiply, const N: usize>(&self, s: S, mut done: usize) -> usize {
         while let Some(x) = self.x[done..].first_chunk::<N>() {
             let products = M::multiply::<S, N>(s, self.codes, self.scales, x.each_ref());
-            for (i, product) in products.into_iter().enumerate() {
-                self.to.write(s, done + i, product);
+            for i in 0..N {
+                self.to.write(s, done + i, products[i]);
             }
             done += N;
         }
@@ -303,37 +303,34 @@ impl<R: Read> Multiply for Quantised<R> {
     #[inline(always)]
     fn multiply<S: Simd, const N: usize>(s: S, codes: &[Line], scales: &[Line], x: [&Row; N]) -> [S::F; N] {
         let mut sums = [s.splat(0.0); N];
-        let quads: [&[[[i8; QUAD]; QUADS]]; N] = x.map(|row| row.quads.as_slice());
-        let infos: [&[Group]; N] = x.map(|row| row.groups.as_slice());
         for (group, lines) in codes.chunks_exact(R::LINES).enumerate() {
             if N <= 2 {
                 for line in 0..R::LINES {
                     s.prefetch(lines.as_ptr().wrapping_add(AHEAD * R::LINES + line).cast());
                 }
             }
+            let mut now = [&x[0].groups[group]; N];
+            for c in 1..N {
+                now[c] = &x[c].groups[group];
+            }
             let weights = R::quads(s, lines);
             let (scale, second) = R::Scales::read(s, scales, group);
-            let info: [Group; N] = std::array::from_fn(|c| infos[c][group]);
-            let quads: [&[[i8; QUAD]; QUADS]; N] = std::array::from_fn(|c| &quads[c][group]);
             if R::Scales::SPLIT {
-                let (first_half, second_half) = (split(&weights, 0), split(&weights, 4));
-                let one =
-                    dots::<S, R, N, 4>(s, &first_half, quads.map(|q| part(q, 0)), info.map(|i| i.sums[0]));
-                let two =
-                    dots::<S, R, N, 4>(s, &second_half, quads.map(|q| part(q, 4)), info.map(|i| i.sums[1]));
+                let first = dots::<S, R, N, 4>(s, &split(&weights, 0), &now, 0);
+                let last = dots::<S, R, N, 4>(s, &split(&weights, 4), &now, 4);
                 for c in 0..N {
-                    let x = s.splat(info[c].scale);
-                    sums[c] = s.fma(s.to_float(one[c]), s.mul(scale, x), sums[c]);
-                    sums[c] = s.fma(s.to_float(two[c]), s.mul(second, x), sums[c]);
+                    let x = s.splat(now[c].scale);
+                    sums[c] = s.fma(s.to_float(first[c]), s.mul(scale, x), sums[c]);
+                    sums[c] = s.fma(s.to_float(last[c]), s.mul(second, x), sums[c]);
                 }
                 continue;
             }
-            let products = dots::<S, R, N, 8>(s, &weights, quads, info.map(|i| i.sums[0] + i.sums[1]));
+            let products = dots::<S, R, N, 8>(s, &weights, &now, 0);
             for c in 0..N {
-                let scale = s.mul(scale, s.splat(info[c].scale));
+                let scale = s.mul(scale, s.splat(now[c].scale));
                 sums[c] = s.fma(s.to_float(products[c]), scale, sums[c]);
                 if R::Scales::OFFSET {
-                    sums[c] = s.fma(second, s.splat(info[c].sum), sums[c]);
+                    sums[c] = s.fma(second, s.splat(now[c].sum), sums[c]);
                 }
             }
         }
@@ -341,19 +338,25 @@ impl<R: Read> Multiply for Quantised<R> {
     }
 }
 
-/// Integer products of some quads, the codes' bias taken off. `sums` are those of the activations.
+/// Integer products of `Q` quads from `first` on, the codes' bias taken off.
 #[inline(always)]
 fn dots<S: Simd, R: Read, const N: usize, const Q: usize>(
     s: S,
     weights: &[S::W; Q],
-    columns: [&[[i8; QUAD]; Q]; N],
-    sums: [i32; N],
+    groups: &[&Group; N],
+    first: usize,
 ) -> [S::I; N] {
     let bias = if R::MAX == 0 { S::BYTE_BIAS } else { R::BIAS };
     let mut start = [s.splat_int(0); N];
-    if bias != 0 {
-        for c in 0..N {
-            start[c] = s.splat_int(-bias * sums[c]);
+    let mut columns = [&[[0; QUAD]; Q]; N];
+    for c in 0..N {
+        let Group { quads, sums, .. } = groups[c];
+        if let Some(part) = quads[first..].first_chunk() {
+            columns[c] = part;
+        }
+        if bias != 0 {
+            let sum = if Q == QUADS { sums[0] + sums[1] } else { sums[first / Q] };
+            start[c] = s.splat_int(-bias * sum);
         }
     }
     match R::MAX {
@@ -367,14 +370,6 @@ fn dots<S: Simd, R: Read, const N: usize, const Q: usize>(
 #[inline(always)]
 fn split<W: Copy>(weights: &[W; QUADS], at: usize) -> [W; 4] {
     [weights[at], weights[at + 1], weights[at + 2], weights[at + 3]]
-}
-
-#[inline(always)]
-fn part(quads: &[[i8; QUAD]; QUADS], at: usize) -> &[[i8; QUAD]; 4] {
-    match quads[at..].first_chunk() {
-        Some(part) => part,
-        None => &[[0; QUAD]; 4],
-    }
 }
 
 /// With f32 weights.
@@ -400,7 +395,7 @@ impl Multiply for Halves {
     #[inline(always)]
     fn multiply<S: Simd, const N: usize>(s: S, codes: &[Line], _: &[Line], x: [&Row; N]) -> [S::F; N] {
         let mut sums = [s.splat(0.0); N];
-        for column in 0..x.first().map_or(0, |row| row.floats.len()) {
+        for column in 0..x[0].floats.len() {
             let weights = s.load_half_bytes(&codes[column / 2].0.as_chunks().0[column % 2]);
             for c in 0..N {
                 sums[c] = s.fma(weights, s.splat(x[c].floats[column]), sums[c]);

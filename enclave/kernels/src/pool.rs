@@ -16,10 +16,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle, Thread};
 
-/// Turns of waiting before a thread gives its core away for a moment: some microseconds, longer than most jobs.
-const SPINS: u32 = 2_000;
-/// Moments given away before it sleeps: about a millisecond, longer than the pause between two steps.
-const YIELDS: u32 = 1_000;
+/// Turns of waiting before a thread stops waiting on its feet: about a millisecond, longer than the pause between two steps.
+/// Fewer would be worse than many: whoever gives a core away gets it back after somebody else's whole time slice.
+const SPINS: u32 = 40_000;
 
 /// A job: called once in each thread, with the thread's number.
 type Job<'a> = dyn Fn(usize) + Sync + 'a;
@@ -102,7 +101,10 @@ impl Pool {
         let own = catch_unwind(AssertUnwindSafe(|| job(0)));
         let mut waited = 0;
         while shared.busy.load(Ordering::Acquire) > 0 {
-            pause(&mut waited);
+            if !pause(&mut waited) {
+                // A thread that is needed has no core: there are fewer cores than threads.
+                thread::yield_now();
+            }
         }
         // SAFETY: `busy` is 0 again.
         unsafe { *shared.job.get() = None };
@@ -214,15 +216,11 @@ fn serve(shared: &Shared, number: usize) {
     }
 }
 
-/// Waits a little. False when it is time to sleep.
+/// Waits a little. False when that has been long enough.
 fn pause(waited: &mut u32) -> bool {
     *waited = waited.saturating_add(1);
-    if *waited < SPINS {
-        std::hint::spin_loop();
-    } else {
-        thread::yield_now();
-    }
-    *waited < SPINS + YIELDS
+    std::hint::spin_loop();
+    *waited < SPINS
 }
 
 /// Sleeps until the round changes.

@@ -109,10 +109,11 @@ impl Desk {
         if *action == Action::ListModels {
             return Ok(Decision::Permitted);
         }
-        let granted = Granted { pseudonym: self.pseudonym(&principal) };
+        let pseudonym = self.pseudonym(&principal);
+        let granted = Granted { pseudonym };
         let grant = self.grants.open(permit, granted, Instant::now()).ok_or(Denial::Busy)?;
         let valid_for_ms = u32::try_from(LIFETIME.as_millis()).unwrap_or(u32::MAX);
-        Ok(Decision::Granted { grant, max_tokens, valid_for_ms })
+        Ok(Decision::Granted { grant, principal: pseudonym, max_tokens, valid_for_ms })
     }
 
     /// The model asked for must be the one that is loaded. Returns the tokens asked for.

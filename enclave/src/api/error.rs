@@ -1,7 +1,7 @@
 //! Errors as OpenAI's API gives them: status, type, code, parameter, message. No message carries text of a request.
 
 use crate::answer::{Body, whole};
-use crate::scheduler::Refused;
+use crate::generator::Refused;
 use crate::session::SessionError;
 use adyton_engine::StartError;
 use adyton_wire::control::Denial;
@@ -176,6 +176,7 @@ impl From<Refused> for ApiError {
             ),
             Refused::Stopped => ApiError::offline(),
             Refused::Nothing => Denial::Forbidden.into(),
+            Refused::Memory(e) => ApiError::parameter("max_tokens", "memory_exceeded", e.to_string()),
             Refused::Start(e @ StartError::ContextExceeded { .. }) => {
                 ApiError::parameter("messages", "context_length_exceeded", e.to_string())
             }

@@ -8,6 +8,7 @@
 //! | `GET /v1/models` | evidence given, a token | OpenAI's list |
 //! | `POST /v1/chat/completions` | evidence given, a token | OpenAI's answer, and a receipt |
 
+pub(crate) mod envelope;
 pub mod error;
 pub mod openai;
 

@@ -2,7 +2,7 @@
 //! supported is refused by name, and what changes nothing is ignored. `docs/protocol.md` has the table.
 
 use crate::api::error::ApiError;
-use crate::scheduler::Limit;
+use crate::generator::Limit;
 use adyton_engine::{Sampling, SamplingError};
 use adyton_guardrail::{Message, Prompt, Role, Text};
 use adyton_wire::control::MAX_PURPOSE;
@@ -16,11 +16,10 @@ pub const DEFAULT_PURPOSE: &str = "general";
 pub const DEFAULT_MAX_TOKENS: u32 = 1024;
 
 /// Parameters of OpenAI's API that this enclave does not have. Given and not null, they are refused.
-const UNSUPPORTED: [&str; 15] = [
+const UNSUPPORTED: [&str; 13] = [
     "audio",
     "function_call",
     "functions",
-    "logit_bias",
     "modalities",
     "parallel_tool_calls",
     "prediction",
@@ -29,12 +28,14 @@ const UNSUPPORTED: [&str; 15] = [
     "store",
     "tool_choice",
     "tools",
-    "top_logprobs",
     "verbosity",
     "web_search_options",
 ];
 /// Parameters that change nothing here, whatever their value.
 const IGNORED: [&str; 3] = ["prompt_cache_key", "safety_identifier", "user"];
+
+/// Most answers to one request. OpenAI allows 128, which is more than this engine runs at a time.
+pub const MAX_ANSWERS_EACH: u32 = 8;
 
 /// A chat request, read.
 #[derive(Debug)]
@@ -45,7 +46,9 @@ pub struct ChatRequest {
     pub prompt: Prompt,
     /// How to sample; how much is the grant's business.
     pub sampling: Sampling,
-    /// Most tokens of the answer.
+    /// How many answers.
+    pub answers: u32,
+    /// Most tokens of each.
     pub max_tokens: u32,
     /// Whether the client named that number.
     pub limit: Limit,
@@ -87,6 +90,8 @@ struct Raw {
     stop: Option<Stop>,
     n: Option<u32>,
     logprobs: Option<bool>,
+    top_logprobs: Option<u32>,
+    logit_bias: Option<Map<String, Value>>,
     response_format: Option<ResponseFormat>,
     metadata: Option<Map<String, Value>>,
 }
@@ -150,6 +155,7 @@ impl ChatRequest {
             stream: raw.stream.unwrap_or(false).then(|| raw.stream_options.unwrap_or_default()),
             prompt: Prompt { messages: raw.messages.into_iter().map(message).collect::<Result<_, _>>()? },
             model: raw.model,
+            answers: raw.n.unwrap_or(1),
             max_tokens: asked.unwrap_or(DEFAULT_MAX_TOKENS),
             limit: if asked.is_some() { Limit::Exactly } else { Limit::RoomLeft },
         })
@@ -162,7 +168,6 @@ fn refuse_if_set(fields: &mut Map<String, Value>, name: &'static str) -> Result<
         (_, None | Some(Value::Null)) | ("store", Some(Value::Bool(false))) => true,
         ("service_tier", Some(Value::String(tier))) => tier == "auto" || tier == "default",
         ("tools" | "functions", Some(Value::Array(list))) => list.is_empty(),
-        ("logit_bias", Some(Value::Object(map))) => map.is_empty(),
         ("modalities", Some(Value::Array(list))) => list == [Value::from("text")],
         _ => false,
     };
@@ -190,11 +195,12 @@ fn shape_error(error: &serde_json::Error) -> ApiError {
 
 impl Raw {
     fn refuse_unsupported(&self) -> Result<(), ApiError> {
-        if self.n.is_some_and(|n| n != 1) {
-            return Err(unsupported("n", "one answer a request"));
+        if self.n.is_some_and(|n| !(1..=MAX_ANSWERS_EACH).contains(&n)) {
+            return Err(ApiError::parameter("n", "invalid_value", "n must be from 1 to 8"));
         }
-        if self.logprobs == Some(true) {
-            return Err(unsupported("logprobs", "this enclave does not give them"));
+        if self.top_logprobs.is_some() && self.logprobs != Some(true) {
+            let message = "top_logprobs is only allowed with logprobs";
+            return Err(ApiError::parameter("top_logprobs", "invalid_parameter", message));
         }
         if self.response_format.as_ref().is_some_and(|f| f.r#type != "text") {
             return Err(unsupported("response_format", "only text"));
@@ -228,8 +234,10 @@ impl Raw {
             Some(Stop::One(stop)) => vec![Text::from(stop.as_str())],
             Some(Stop::Many(stops)) => stops.iter().map(|s| Text::from(s.as_str())).collect(),
         };
+        let biases = biases(self.logit_bias.as_ref())?;
+        let likeliest = self.logprobs.unwrap_or(false).then(|| self.top_logprobs.unwrap_or(0) as usize);
         let build = || {
-            Sampling::new(seed)
+            let sampling = Sampling::new(seed)
                 .temperature(self.temperature.unwrap_or(1.0))?
                 .top_p(self.top_p.unwrap_or(1.0))?
                 .top_k(self.top_k.unwrap_or(0))
@@ -237,7 +245,9 @@ impl Raw {
                 .presence_penalty(self.presence_penalty.unwrap_or(0.0))?
                 .frequency_penalty(self.frequency_penalty.unwrap_or(0.0))?
                 .repetition_penalty(self.repetition_penalty.unwrap_or(1.0))?
-                .stop(stops)
+                .biases(biases)?
+                .stop(stops)?;
+            likeliest.map_or(Ok(sampling.clone()), |count| sampling.likeliest(count))
         };
         build().map_err(|e: SamplingError| {
             ApiError::parameter(sampling_field(&e), "invalid_value", e.to_string())
@@ -255,7 +265,20 @@ fn sampling_field(error: &SamplingError) -> &'static str {
         SamplingError::RepetitionPenalty => "repetition_penalty",
         SamplingError::Stop => "stop",
         SamplingError::MaxTokens => "max_tokens",
+        SamplingError::Likeliest => "top_logprobs",
+        SamplingError::Biases => "logit_bias",
     }
+}
+
+/// OpenAI names tokens by their numbers, as strings.
+fn biases(map: Option<&Map<String, Value>>) -> Result<Vec<(u32, f32)>, ApiError> {
+    let wrong =
+        || ApiError::parameter("logit_bias", "invalid_value", "logit_bias maps token numbers to numbers");
+    let one = |(token, bias): (&String, &Value)| {
+        let bias = bias.as_f64().ok_or_else(wrong)? as f32;
+        Ok((token.parse().map_err(|_| wrong())?, bias))
+    };
+    map.into_iter().flatten().map(one).collect()
 }
 
 fn random_seed() -> Result<u64, ApiError> {
@@ -336,10 +359,14 @@ mod tests {
         for (change, param, code) in [
             (json!({ "frobnicate": 1 }), "frobnicate", "unknown_parameter"),
             (json!({ "tools": [{}] }), "tools", "unsupported_parameter"),
-            (json!({ "logit_bias": { "5": 1 } }), "logit_bias", "unsupported_parameter"),
+            (json!({ "logit_bias": { "five": 1 } }), "logit_bias", "invalid_value"),
+            (json!({ "logit_bias": { "5": "1" } }), "logit_bias", "invalid_value"),
+            (json!({ "logit_bias": { "5": 101 } }), "logit_bias", "invalid_value"),
             (json!({ "store": true }), "store", "unsupported_parameter"),
-            (json!({ "n": 2 }), "n", "unsupported_parameter"),
-            (json!({ "logprobs": true }), "logprobs", "unsupported_parameter"),
+            (json!({ "n": 0 }), "n", "invalid_value"),
+            (json!({ "n": 9 }), "n", "invalid_value"),
+            (json!({ "top_logprobs": 2 }), "top_logprobs", "invalid_parameter"),
+            (json!({ "logprobs": true, "top_logprobs": 21 }), "top_logprobs", "invalid_value"),
             (
                 json!({ "response_format": { "type": "json_object" } }),
                 "response_format",

@@ -137,7 +137,12 @@ fn to_sentinel() -> Vec<ToSentinel> {
 }
 
 fn to_worker() -> Vec<ToWorker> {
-    let granted = Decision::Granted { grant: GrantId([8; 16]), max_tokens: 100, valid_for_ms: 60_000 };
+    let granted = Decision::Granted {
+        grant: GrantId([8; 16]),
+        principal: [9; 32],
+        max_tokens: 100,
+        valid_for_ms: 60_000,
+    };
     vec![
         ToWorker::Start { guardrails: "max_messages = 1".into(), peers: "[]".into() },
         ToWorker::Connection,

@@ -1,28 +1,34 @@
-//! Whole generations: steps, limits, reproducibility, several at a time.
+//! Whole generations, one at a time: limits, stops, reproducibility.
 
 use super::tiny::{CONTEXT, Tiny};
-use super::{screened, smollm};
-use crate::cache::{BLOCK, KvCache};
-use crate::{FinishReason, Generation, Model, Sampling, StartError, Step, Usage};
+use super::{HOUR, engine, scope, screened, smollm};
+use crate::{Event, FinishReason, Generation, Model, Sampling, StartError, Usage};
 use adyton_guardrail::Text;
 use std::sync::Arc;
+use std::time::Instant;
 
-struct Outcome {
-    text: String,
-    reason: FinishReason,
+pub(super) struct Outcome {
+    pub(super) text: String,
+    pub(super) reason: FinishReason,
     usage: Usage,
 }
 
-fn run(model: &Arc<Model>, turns: &[&str], sampling: Sampling) -> Outcome {
-    let mut generation = Generation::start(model, &screened(turns), sampling).unwrap();
-    let mut text = String::new();
-    loop {
-        match generation.step().unwrap() {
-            Step::Prefilled { done, total } => assert!(done <= total),
-            Step::Text(piece) => text.push_str(piece.expose()),
-            Step::Finished(reason) => return Outcome { text, reason, usage: generation.usage() },
-        }
+/// One generation, alone in an engine.
+pub(super) fn run(model: &Arc<Model>, turns: &[&str], sampling: Sampling) -> Outcome {
+    let generation = Generation::start(model, &screened(turns), sampling).unwrap();
+    let mut engine = engine(model, |settings| settings);
+    let now = Instant::now();
+    engine.submit(generation, scope(1, 1), now + HOUR).unwrap();
+    let (mut text, mut end) = (String::new(), None);
+    while !engine.is_idle() {
+        engine.step(now, &mut |_, event| match event {
+            Event::Text(piece, _) => text.push_str(piece.expose()),
+            Event::Finished(reason, usage) => end = Some((reason, usage)),
+            Event::Cut(error) => panic!("{error}"),
+        });
     }
+    let (reason, usage) = end.unwrap();
+    Outcome { text, reason, usage }
 }
 
 #[test]
@@ -31,26 +37,6 @@ fn the_same_seed_gives_the_same_answer() {
     let answer = |seed| run(&model, &["hello"], Sampling::new(seed).max_tokens(20).unwrap()).text;
     assert_eq!(answer(1), answer(1));
     assert_ne!(answer(1), answer(2));
-}
-
-#[test]
-fn generations_in_turns_do_not_touch_each_other() {
-    let model = Tiny::new().model();
-    let sampling = |seed| Sampling::new(seed).max_tokens(30).unwrap();
-    let turns = ["hello", "a longer question about hello"];
-    let alone: Vec<String> =
-        turns.iter().zip(1..).map(|(t, seed)| run(&model, &[t], sampling(seed)).text).collect();
-    let start = |(t, seed): (&&str, u64)| Generation::start(&model, &screened(&[t]), sampling(seed)).unwrap();
-    let mut both: Vec<(Generation, String)> =
-        turns.iter().zip(1..).map(|g| (start(g), String::new())).collect();
-    for _ in 0..100 {
-        for (generation, text) in &mut both {
-            if let Step::Text(piece) = generation.step().unwrap() {
-                text.push_str(piece.expose());
-            }
-        }
-    }
-    assert_eq!(both.into_iter().map(|(_, text)| text).collect::<Vec<_>>(), alone);
 }
 
 #[test]
@@ -126,50 +112,6 @@ fn stop_strings_end_with_stop() {
     let cut = run(&model, &["hello"], sampling().stop([Text::from(stop.as_str())]).unwrap());
     assert_eq!(cut.text, free[..free.find(&stop).unwrap()]);
     assert_eq!(cut.reason, FinishReason::Stop);
-}
-
-#[test]
-fn a_finished_generation_stays_finished() {
-    let model = Tiny::new().model();
-    let sampling = Sampling::greedy().max_tokens(1).unwrap();
-    let mut generation = Generation::start(&model, &screened(&["hello"]), sampling).unwrap();
-    while !matches!(generation.step().unwrap(), Step::Finished(_)) {}
-    assert!(matches!(generation.step().unwrap(), Step::Finished(FinishReason::Length)));
-}
-
-#[test]
-fn prefill_goes_in_chunks() {
-    let model =
-        Tiny::new().set("llama.context_length", candle_core::quantized::gguf_file::Value::U32(600)).model();
-    let mut generation =
-        Generation::start(&model, &screened(&[&"x".repeat(300)]), Sampling::greedy()).unwrap();
-    let mut seen = Vec::new();
-    while let Step::Prefilled { done, total } = generation.step().unwrap() {
-        seen.push(done);
-        assert_eq!(total, generation.usage().prompt_tokens);
-    }
-    assert_eq!(seen[..2], [128, 256]);
-    assert_eq!(seen.last(), Some(&generation.usage().prompt_tokens));
-}
-
-#[test]
-fn chunks_of_any_size_and_format_see_the_same_past() {
-    use candle_core::quantized::GgmlDType as T;
-    let tokens: Vec<u32> = (0..BLOCK as u32 + 20).map(|i| 2 + (i * 37) % 250).collect();
-    // candle rounds activations to 8 bits for the formats that it multiplies itself.
-    for (kind, limit) in [(T::Q4_1, 0.01), (T::Q8_0, 0.01), (T::F32, 0.001), (T::F16, 0.001), (T::Q5_0, 0.3)]
-    {
-        let transformer = &Tiny::of(kind).model().transformer;
-        let last = |chunk: usize| {
-            let mut cache = KvCache::new(&transformer.config);
-            tokens.chunks(chunk).map(|c| transformer.forward(c, &mut cache).unwrap().to_vec()).last().unwrap()
-        };
-        let whole = last(tokens.len());
-        for chunk in [1, 7, 32, BLOCK] {
-            let distance = whole.iter().zip(last(chunk)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            assert!(distance < limit, "{kind:?} in chunks of {chunk}: {distance}");
-        }
-    }
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! Model files that are not what they claim: each a clear error, never a panic.
 
 use super::tiny::{Tiny, load};
-use super::{pieces, screened};
-use crate::{Generation, Limits, LoadError, Model, Sampling};
+use super::{HOUR, engine, pieces, scope, screened};
+use crate::{Generation, Limits, LoadError, Model, Sampling, Settings};
 use candle_core::quantized::gguf_file::Value;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use std::io::Cursor;
 use std::sync::Arc;
+use std::time::Instant;
 
 fn text(t: &str) -> Value {
     Value::String(t.to_owned())
@@ -76,6 +77,16 @@ fn a_small_header_limit_is_kept() {
     let limits = Limits { max_header_bytes: 1000, ..Limits::default() };
     let error = Model::load(Cursor::new(&bytes), bytes.len() as u64, limits).unwrap_err();
     assert!(matches!(error, LoadError::TooLarge { what: "the header's length in bytes", limit: 1000, .. }));
+}
+
+#[test]
+fn the_memory_that_a_model_needs_is_known_before_it_is_loaded() {
+    let bytes = Tiny::new().bytes();
+    let load = |max_memory| {
+        Model::load(Cursor::new(&bytes), bytes.len() as u64, Limits { max_memory, ..Limits::default() })
+    };
+    let LoadError::Memory { needed, limit: 1 } = load(1 << 20).unwrap_err() else { panic!() };
+    assert!(load((needed as usize) << 20).is_ok() && load((needed as usize - 1) << 20).is_err());
 }
 
 #[test]
@@ -230,11 +241,13 @@ fn a_cut_file_is_an_error_wherever_it_is_cut() {
 /// A few steps of a model that may be nonsense; errors are fine.
 pub(super) fn run(model: Model) {
     let sampling = Sampling::new(1).max_tokens(3).unwrap();
-    let Ok(mut generation) = Generation::start(&Arc::new(model), &screened(&["hello"]), sampling) else {
-        return;
-    };
+    let model = Arc::new(model);
+    let Ok(generation) = Generation::start(&model, &screened(&["hello"]), sampling) else { return };
+    let mut engine = engine(&model, |settings| Settings { threads: 1, ..settings });
+    let now = Instant::now();
+    let _: Result<_, _> = engine.submit(generation, scope(1, 1), now + HOUR);
     for _ in 0..5 {
-        let _: Result<_, _> = generation.step();
+        engine.step(now, &mut |_, _| {});
     }
 }
 

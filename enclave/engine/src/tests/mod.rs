@@ -4,6 +4,7 @@ mod agreement;
 mod answer;
 mod chat;
 mod config;
+mod engine;
 mod generation;
 mod golden;
 mod hostile;
@@ -12,15 +13,17 @@ mod pieces;
 mod quality;
 mod reference;
 mod sampling;
+mod scheduler;
 mod spm;
 mod spm_hostile;
 mod tiny;
 
-use crate::{Limits, Model};
-use adyton_guardrail::{Action, Guardrail, Message, Prompt, Role, Screened, Settings, Text};
+use crate::{Engine, Limits, Model, Scope, Settings};
+use adyton_guardrail::{Action, Guardrail, Message, Prompt, Role, Screened, Settings as Screening, Text};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// The model that tests of real weights use: `ADYTON_TEST_MODEL`, or the one in the workspace's cache.
 fn model_path() -> Option<PathBuf> {
@@ -53,6 +56,18 @@ fn smollm() -> Option<Arc<Model>> {
     model
 }
 
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn scope(owner: u8, session: u64) -> Scope {
+    Scope { owner: [owner; 32], session }
+}
+
+/// An engine with two threads and little memory, its settings changed.
+fn engine(model: &Arc<Model>, change: impl FnOnce(Settings) -> Settings) -> Engine {
+    let settings = Settings { threads: 2, cache_bytes: 64 << 20, ..Settings::for_this_machine() };
+    Engine::new(Arc::clone(model), change(settings)).unwrap()
+}
+
 /// A prompt of alternating user and assistant turns.
 fn prompt(turns: &[&str]) -> Prompt {
     let roles = [Role::User, Role::Assistant].into_iter().cycle();
@@ -62,7 +77,7 @@ fn prompt(turns: &[&str]) -> Prompt {
 
 /// The prompt through a guardrail that knows no control tokens, so that the engine's own defence is what is tested.
 fn screened(turns: &[&str]) -> Screened<Prompt> {
-    let settings = Settings {
+    let settings = Screening {
         max_prompt_bytes: 1 << 20,
         max_messages: 1000,
         hidden_characters: Action::Redact,

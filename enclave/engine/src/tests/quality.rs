@@ -1,7 +1,7 @@
 //! The forward pass over real weights against the same weights dequantised in f32: on a committed text, token by token.
 
 use super::agreement::engine_logits_in_chunks;
-use super::reference::{self, compare};
+use super::reference::{self, Kept, compare};
 use super::{model_path, smollm};
 use crate::Model;
 use std::fs::File;
@@ -21,7 +21,7 @@ fn both_paths_are_close_to_the_weights_in_f32() {
     let Some(model) = smollm() else { return };
     let tokens = model.tokenizer().encode(TEXT).unwrap();
     let tokens = &tokens[..TOKENS];
-    let exact = reference::logits(File::open(model_path().unwrap()).unwrap(), tokens);
+    let exact = reference::logits(File::open(model_path().unwrap()).unwrap(), tokens, Kept::Exact);
     check(&model, tokens, &exact);
 }
 

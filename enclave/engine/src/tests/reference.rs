@@ -10,6 +10,7 @@
 
 use candle_core::Device;
 use candle_core::quantized::gguf_file::{Content, Value};
+use half::f16;
 use rayon::prelude::*;
 use std::io::{Read, Seek, SeekFrom};
 
@@ -54,11 +55,20 @@ fn best(logits: &[f32]) -> usize {
     (0..logits.len()).max_by(|a, b| logits[*a].total_cmp(&logits[*b])).unwrap()
 }
 
+/// How keys and values are kept between positions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// As they were computed.
+    Exact,
+    /// Rounded to f16, as the engine and llama.cpp keep them.
+    Half,
+}
+
 /// Logits of all positions, (tokens, vocabulary), of tokens that stand at the positions from 0 on. Holds one layer's
 /// weights at a time, and the embedding.
-pub(super) fn logits(reader: impl Read + Seek, tokens: &[u32]) -> Vec<f32> {
+pub(super) fn logits(reader: impl Read + Seek, tokens: &[u32], kept: Kept) -> Vec<f32> {
     let mut file = Gguf::open(reader);
-    let shape = Shape::read(&mut file);
+    let shape = Shape { kept, ..Shape::read(&mut file) };
     let embedding = file.tensor("token_embd.weight").unwrap();
     let row = |token: &u32| &embedding[*token as usize * shape.embed..][..shape.embed];
     let mut x: Vec<f32> = tokens.iter().flat_map(row).copied().collect();
@@ -134,6 +144,7 @@ struct Shape {
     angles: Vec<f64>,
     /// What turned elements are multiplied by.
     gain: f64,
+    kept: Kept,
 }
 
 impl Shape {
@@ -155,6 +166,7 @@ impl Shape {
             eps: file.number("attention.layer_norm_rms_epsilon").unwrap(),
             halves,
             angles: Vec::new(),
+            kept: Kept::Exact,
             gain: file.number("rope.scaling.attn_factor").unwrap_or(1.0),
         };
         shape.read_angles(file);
@@ -211,8 +223,11 @@ impl Shape {
 fn attention<R: Read + Seek>(file: &mut Gguf<R>, shape: &Shape, layer: usize, x: &mut [f32]) {
     let input = normed(x, &file.part(layer, "attn_norm.weight").unwrap(), shape.eps);
     let query = projected(file, shape, (layer, "attn_q"), &input);
-    let key = projected(file, shape, (layer, "attn_k"), &input);
-    let value = projected(file, shape, (layer, "attn_v"), &input);
+    let mut key = projected(file, shape, (layer, "attn_k"), &input);
+    let mut value = projected(file, shape, (layer, "attn_v"), &input);
+    if shape.kept == Kept::Half {
+        key.iter_mut().chain(&mut value).for_each(|x| *x = f16::from_f32(*x).to_f32());
+    }
     let mixed = attend(shape, &query, &key, &value);
     let out = file.part(layer, "attn_output.weight").unwrap();
     add(x, &product(&mixed, &out, shape.heads * shape.head_dim));

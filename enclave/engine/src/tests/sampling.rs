@@ -1,7 +1,7 @@
 //! Ranges of the settings, and what the sampler does with them.
 
 use crate::sampler::Sampler;
-use crate::{EngineError, Sampling, SamplingError as E};
+use crate::{EngineError, Isa, MAX_BIASES, MAX_LIKELIEST, Sampling, SamplingError as E};
 use adyton_guardrail::Text;
 
 #[test]
@@ -29,12 +29,17 @@ fn values_out_of_range_name_the_field() {
     assert_eq!(s().stop([Text::from("")]), Err(E::Stop));
     assert_eq!(s().stop((0..5).map(|_| Text::from("x"))), Err(E::Stop));
     assert_eq!(s().stop([Text::from("x".repeat(257))]), Err(E::Stop));
+    assert_eq!(s().likeliest(MAX_LIKELIEST + 1), Err(E::Likeliest));
+    assert_eq!(s().biases(vec![(0, 0.0); MAX_BIASES + 1]), Err(E::Biases));
+    for bad in [-100.1, 100.1, nan] {
+        assert_eq!(s().biases(vec![(0, bad)]), Err(E::Biases));
+    }
     assert!(s().temperature(0.0).and_then(|s| s.top_p(1.0)).and_then(|s| s.min_p(1.0)).is_ok());
 }
 
 fn draws(sampling: Sampling, logits: &[f32], n: usize) -> Vec<u32> {
     let mut sampler = Sampler::new(sampling, &[]);
-    (0..n).map(|_| sampler.next(&mut logits.to_vec()).unwrap()).collect()
+    (0..n).map(|_| sampler.next(Isa::best(), &mut logits.to_vec()).unwrap().token).collect()
 }
 
 fn shares(tokens: &[u32], kinds: usize) -> Vec<f64> {
@@ -97,16 +102,31 @@ fn penalties_move_the_choice() {
     assert_eq!(draws(greedy().presence_penalty(0.5).unwrap(), &logits, 3), [0, 1, 0]);
     assert_eq!(draws(greedy().frequency_penalty(0.15).unwrap(), &logits, 4), [0, 1, 0, 1]);
     let mut sampler = Sampler::new(greedy().repetition_penalty(1.5).unwrap(), &[0]);
-    assert_eq!(sampler.next(&mut logits.to_vec()).unwrap(), 1);
+    assert_eq!(sampler.next(Isa::best(), &mut logits.to_vec()).unwrap().token, 1);
     let mut sampler = Sampler::new(greedy().presence_penalty(2.0).unwrap(), &[0]);
-    assert_eq!(sampler.next(&mut logits.to_vec()).unwrap(), 0);
+    assert_eq!(sampler.next(Isa::best(), &mut logits.to_vec()).unwrap().token, 0);
 }
 
 #[test]
 fn logits_that_are_not_numbers_are_an_error() {
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let mut sampler = Sampler::new(Sampling::greedy(), &[]);
-        assert_eq!(sampler.next(&mut [0.0, bad]), Err(EngineError::NotFinite));
+        assert_eq!(sampler.next(Isa::best(), &mut [0.0, bad]).unwrap_err(), EngineError::NotFinite);
     }
-    assert_eq!(Sampler::new(Sampling::greedy(), &[]).next(&mut []), Err(EngineError::NotFinite));
+    let nothing = Sampler::new(Sampling::greedy(), &[]).next(Isa::best(), &mut []);
+    assert_eq!(nothing.unwrap_err(), EngineError::NotFinite);
+}
+
+#[test]
+fn biases_lean_and_log_probabilities_are_told_as_they_were_before() {
+    let logits = logits(&[0.5, 0.3, 0.15, 0.05]);
+    let biased = Sampling::greedy().biases(vec![(2, 5.0), (9, 100.0)]).unwrap().likeliest(2).unwrap();
+    let choice = Sampler::new(biased, &[]).next(Isa::best(), &mut logits.clone()).unwrap();
+    let told = choice.logprobs.unwrap();
+    assert_eq!((choice.token, told.chosen.0), (2, 2));
+    assert!((told.chosen.1 - 0.15f32.ln()).abs() < 1e-5);
+    assert_eq!(told.likeliest.iter().map(|(token, _)| *token).collect::<Vec<_>>(), [0, 1]);
+    assert!((told.likeliest[0].1 - 0.5f32.ln()).abs() < 1e-5);
+    let banned = Sampling::new(5).biases(vec![(0, -100.0)]).unwrap();
+    assert!(!draws(banned, &logits, 2_000).contains(&0));
 }

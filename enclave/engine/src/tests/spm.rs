@@ -1,10 +1,11 @@
 //! SentencePiece: ids against llama.cpp's over a vocabulary that `pieces` makes. The golden file's first line says how
 //! its ids were made; with `ADYTON_WRITE_SPM=path` the first test writes the model file for it.
 
+use super::generation::run;
 use super::pieces::{self, NORMAL, Token};
 use super::{prompt, screened};
 
-use crate::{FinishReason, Generation, Model, Sampling, StartError, Step, TemplateError};
+use crate::{FinishReason, Generation, Model, Sampling, StartError, TemplateError};
 use adyton_guardrail::{Message, Role, Text};
 use candle_core::quantized::gguf_file::Value as Meta;
 use serde_json::Value;
@@ -175,15 +176,8 @@ fn an_answer_does_not_begin_with_the_vocabularys_space() {
     let model = model();
     let answer = |seed| {
         let sampling = Sampling::new(seed).up_to(8).unwrap();
-        let mut generation = Generation::start(&model, &screened(&["the"]), sampling).unwrap();
-        let mut text = String::new();
-        loop {
-            match generation.step().unwrap() {
-                Step::Text(piece) => text.push_str(piece.expose()),
-                Step::Prefilled { .. } => {}
-                Step::Finished(reason) => return (text, reason),
-            }
-        }
+        let outcome = run(&model, &["the"], sampling);
+        (outcome.text, outcome.reason)
     };
     let answers: Vec<_> = (0..40).map(answer).collect();
     assert!(answers.iter().any(|(_, reason)| *reason == FinishReason::Length));
