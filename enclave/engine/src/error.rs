@@ -3,6 +3,7 @@
 //! Promises: no error carries text of a prompt or of an answer. A [`LoadError`] may carry short, escaped names out
 //! of the model file, which is public.
 
+use crate::grammar::GrammarError;
 use thiserror::Error;
 
 /// Why a model file was refused. The file is to blame, unless the variant says otherwise.
@@ -157,6 +158,9 @@ pub enum StartError {
     /// The chat template did not render this conversation.
     #[error("the chat template cannot take this conversation: {0}")]
     Template(TemplateError),
+    /// The shape that the answer is to have is over a limit; the request is to blame.
+    #[error("the answer cannot be held to this shape: {0}")]
+    Shape(#[from] GrammarError),
     /// The tokenizer failed.
     #[error("the prompt cannot be turned into tokens")]
     Tokenizer,
@@ -172,6 +176,9 @@ pub enum EngineError {
     /// Threads for the forward pass cannot be had; the machine is to blame.
     #[error("no threads for the forward pass ({0:?})")]
     Threads(std::io::ErrorKind),
+    /// The answer cannot go on in the shape that it must have; the request is to blame, most likely.
+    #[error(transparent)]
+    Shape(#[from] GrammarError),
     /// Its time is over, or the engine was told to end everything.
     #[error("the answer was ended before it was complete")]
     Ended,

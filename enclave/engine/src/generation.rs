@@ -20,8 +20,9 @@
 
 use crate::answer::{Answer, Piece};
 use crate::error::{EngineError, StartError};
+use crate::grammar::Constraint;
 use crate::model::Model;
-use crate::sampler::{Choice, Logprobs, Sampler, Weighed};
+use crate::sampler::{Choice, Logprobs, Masked, Sampler, Weighed};
 use crate::sampling::Sampling;
 use adyton_guardrail::{Prompt, Screened, Text};
 use adyton_kernels::Isa;
@@ -97,6 +98,8 @@ pub struct Generation {
     unsettled: VecDeque<(usize, Likelihood)>,
     /// Bytes of the tokens chosen.
     bytes: usize,
+    /// Holds the answer to its shape, if it is to have one.
+    constraint: Option<Constraint>,
 }
 
 impl Generation {
@@ -120,6 +123,7 @@ impl Generation {
         if prompt.is_empty() {
             return Err(exceeded(max_tokens));
         }
+        let constraint = sampling.shape.as_ref().map(|shape| model.constraint(shape)).transpose()?;
         // A list that grows leaves its old tokens behind.
         let mut tokens = Zeroizing::new(Vec::with_capacity(prompt.len() + max_tokens));
         tokens.extend_from_slice(&prompt);
@@ -133,6 +137,7 @@ impl Generation {
             completion_tokens: 0,
             unsettled: VecDeque::new(),
             bytes: 0,
+            constraint,
         })
     }
 
@@ -163,7 +168,15 @@ impl Generation {
         logits: &mut [f32],
         emit: &mut dyn FnMut(Event),
     ) -> Result<Option<u32>, EngineError> {
-        let Choice { token, logprobs } = self.sampler.next(isa, logits)?;
+        let constraint = &mut self.constraint;
+        let mut mask = |logits: &mut [f32]| match constraint {
+            Some(constraint) => constraint.mask(logits).map(|()| Masked::Some).map_err(EngineError::from),
+            None => Ok(Masked::Nothing),
+        };
+        let Choice { token, logprobs } = self.sampler.next(isa, logits, &mut mask)?;
+        if let Some(constraint) = &mut self.constraint {
+            constraint.accept(token)?;
+        }
         self.completion_tokens += 1;
         if self.model.tokenizer().is_end(token) {
             self.end(FinishReason::Stop, Text::from(""), emit);
@@ -177,8 +190,10 @@ impl Generation {
             emit(Event::Finished(FinishReason::Stop, self.usage()));
             return Ok(None);
         }
-        if self.completion_tokens == self.max_tokens {
-            self.end(FinishReason::Length, text, emit);
+        let complete = self.constraint.as_ref().is_some_and(Constraint::is_complete);
+        if complete || self.completion_tokens == self.max_tokens {
+            let reason = if complete { FinishReason::Stop } else { FinishReason::Length };
+            self.end(reason, text, emit);
             return Ok(None);
         }
         emit(Event::Text(text, self.settled()));

@@ -11,6 +11,7 @@ use crate::config::{Config, Metadata};
 use crate::engine::Engine;
 use crate::error::{LoadError, StartError, brief};
 use crate::forward::Transformer;
+use crate::grammar::{Constraint, GrammarError, Shape, TokenTable};
 use crate::header::{self, Limits};
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
@@ -18,6 +19,7 @@ use crate::weights::Weights;
 use adyton_guardrail::{Message, Prompt, Role, Text};
 use candle_core::quantized::gguf_file::Content;
 use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
+use std::sync::OnceLock;
 use zeroize::Zeroizing;
 
 /// A loaded model: weights, tokenizer, chat template. Immutable; sequences share it.
@@ -28,6 +30,8 @@ pub struct Model {
     /// Turn marks of the template that are no control tokens.
     marks: Vec<String>,
     name: String,
+    /// The vocabulary as grammars read it, made for the first answer that must have a shape.
+    table: OnceLock<Result<TokenTable, GrammarError>>,
 }
 
 impl Model {
@@ -54,7 +58,14 @@ impl Model {
             limits.max_memory,
         )?;
         let weights = Weights::read(&mut reader, &content, &header.tensors, &config)?;
-        Ok(Model { transformer: Transformer::new(config, weights), tokenizer, template, marks, name })
+        Ok(Model {
+            transformer: Transformer::new(config, weights),
+            tokenizer,
+            template,
+            marks,
+            name,
+            table: OnceLock::new(),
+        })
     }
 
     /// The tokenizer.
@@ -76,6 +87,12 @@ impl Model {
     /// The name that the file gives the model, escaped; empty if none.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What holds an answer to a shape.
+    pub(crate) fn constraint(&self, shape: &Shape) -> Result<Constraint, GrammarError> {
+        let table = self.table.get_or_init(|| TokenTable::new(&self.tokenizer));
+        Constraint::new(table.as_ref().map_err(|error| *error)?, shape)
     }
 
     /// The token ids of a conversation, the assistant's turn opened.

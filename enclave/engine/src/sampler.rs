@@ -29,6 +29,13 @@ pub(crate) struct Choice {
     pub(crate) logprobs: Option<Logprobs>,
 }
 
+/// Whether a mask ruled tokens out, by making their logits minus infinity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Masked {
+    Nothing,
+    Some,
+}
+
 /// Natural logarithms of probabilities, before temperature, penalties and biases.
 #[derive(Debug)]
 pub(crate) struct Logprobs {
@@ -53,11 +60,16 @@ impl Sampler {
         Sampler { counts, rng, sampling, weights: Zeroizing::default() }
     }
 
-    /// The next token.
-    pub(crate) fn next(&mut self, isa: Isa, logits: &mut [f32]) -> Result<Choice, EngineError> {
+    /// The next token. `mask` rules out what may not come.
+    pub(crate) fn next(
+        &mut self,
+        isa: Isa,
+        logits: &mut [f32],
+        mask: &mut dyn FnMut(&mut [f32]) -> Result<Masked, EngineError>,
+    ) -> Result<Choice, EngineError> {
         let best = vector::best(isa, logits).ok_or(EngineError::NotFinite)?;
         let raw = self.sampling.likeliest.map(|count| (count, Zeroizing::new(logits.to_vec())));
-        let changed = self.penalise(logits) | self.lean(logits);
+        let changed = self.penalise(logits) | self.lean(logits) | (mask(logits)? == Masked::Some);
         let best = if changed { likeliest(logits) } else { Some((best.0 as u32, best.1)) };
         let (best, top) = best.ok_or(EngineError::NotFinite)?;
         let token = if self.sampling.temperature == 0.0 { best } else { self.draw(isa, logits, top) };

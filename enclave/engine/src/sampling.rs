@@ -2,6 +2,7 @@
 //!
 //! Promises: a [`Sampling`] holds values inside their ranges only; its fields are private, so there is no other kind.
 
+use crate::grammar::Shape;
 use adyton_guardrail::Text;
 use thiserror::Error;
 
@@ -94,6 +95,8 @@ pub struct Sampling {
     pub(crate) likeliest: Option<usize>,
     /// Added to the logits of tokens.
     pub(crate) biases: Vec<(u32, f32)>,
+    /// What the answer must be.
+    pub(crate) shape: Option<Shape>,
 }
 
 impl Sampling {
@@ -114,6 +117,7 @@ impl Sampling {
             length: Length::Context,
             likeliest: None,
             biases: Vec::new(),
+            shape: None,
         }
     }
 
@@ -209,6 +213,11 @@ impl Sampling {
     pub fn biases(self, biases: Vec<(u32, f32)>) -> Result<Sampling, SamplingError> {
         let fits = biases.len() <= MAX_BIASES && biases.iter().all(|(_, b)| (-100.0..=100.0).contains(b));
         if fits { Ok(Sampling { biases, ..self }) } else { Err(SamplingError::Biases) }
+    }
+
+    /// What the answer must be, unless it is cut by its length.
+    pub fn shape(self, shape: Shape) -> Sampling {
+        Sampling { shape: Some(shape), ..self }
     }
 
     /// Another seed for the same settings, as for the further answers to one request.

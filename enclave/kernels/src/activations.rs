@@ -43,10 +43,7 @@ pub struct Activations {
 impl Activations {
     /// Room for `rows` rows of `width` values.
     pub fn new(width: usize, rows: usize) -> Activations {
-        let row = Row {
-            floats: vec![0.0; width],
-            groups: vec![Group::default(); width / GROUP],
-        };
+        let row = Row { floats: vec![0.0; width], groups: vec![Group::default(); width / GROUP] };
         Activations { width, rows: vec![row; rows], used: 0 }
     }
 

@@ -124,11 +124,6 @@ impl Plan {
         self
     }
 
-    /// Whether the engine of today runs the architecture.
-    pub(super) fn is_llama(&self) -> bool {
-        self.architecture == "llama"
-    }
-
     /// Whether the rows of every matrix are a multiple of this.
     pub(super) fn fits(&self, width: usize) -> bool {
         let Sizes { embed, ffn, heads, head_dim, .. } = self.sizes;

@@ -1,6 +1,6 @@
 //! Ranges of the settings, and what the sampler does with them.
 
-use crate::sampler::Sampler;
+use crate::sampler::{Masked, Sampler};
 use crate::{EngineError, Isa, MAX_BIASES, MAX_LIKELIEST, Sampling, SamplingError as E};
 use adyton_guardrail::Text;
 
@@ -37,9 +37,13 @@ fn values_out_of_range_name_the_field() {
     assert!(s().temperature(0.0).and_then(|s| s.top_p(1.0)).and_then(|s| s.min_p(1.0)).is_ok());
 }
 
+fn no_mask(_: &mut [f32]) -> Result<Masked, EngineError> {
+    Ok(Masked::Nothing)
+}
+
 fn draws(sampling: Sampling, logits: &[f32], n: usize) -> Vec<u32> {
     let mut sampler = Sampler::new(sampling, &[]);
-    (0..n).map(|_| sampler.next(Isa::best(), &mut logits.to_vec()).unwrap().token).collect()
+    (0..n).map(|_| sampler.next(Isa::best(), &mut logits.to_vec(), &mut no_mask).unwrap().token).collect()
 }
 
 fn shares(tokens: &[u32], kinds: usize) -> Vec<f64> {
@@ -102,26 +106,48 @@ fn penalties_move_the_choice() {
     assert_eq!(draws(greedy().presence_penalty(0.5).unwrap(), &logits, 3), [0, 1, 0]);
     assert_eq!(draws(greedy().frequency_penalty(0.15).unwrap(), &logits, 4), [0, 1, 0, 1]);
     let mut sampler = Sampler::new(greedy().repetition_penalty(1.5).unwrap(), &[0]);
-    assert_eq!(sampler.next(Isa::best(), &mut logits.to_vec()).unwrap().token, 1);
+    assert_eq!(sampler.next(Isa::best(), &mut logits.to_vec(), &mut no_mask).unwrap().token, 1);
     let mut sampler = Sampler::new(greedy().presence_penalty(2.0).unwrap(), &[0]);
-    assert_eq!(sampler.next(Isa::best(), &mut logits.to_vec()).unwrap().token, 0);
+    assert_eq!(sampler.next(Isa::best(), &mut logits.to_vec(), &mut no_mask).unwrap().token, 0);
 }
 
 #[test]
 fn logits_that_are_not_numbers_are_an_error() {
-    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-        let mut sampler = Sampler::new(Sampling::greedy(), &[]);
-        assert_eq!(sampler.next(Isa::best(), &mut [0.0, bad]).unwrap_err(), EngineError::NotFinite);
+    for bad in [&[0.0, f32::NAN][..], &[0.0, f32::INFINITY], &[0.0, f32::NEG_INFINITY], &[]] {
+        let none = Sampler::new(Sampling::greedy(), &[]).next(Isa::best(), &mut bad.to_vec(), &mut no_mask);
+        assert_eq!(none.unwrap_err(), EngineError::NotFinite);
     }
-    let nothing = Sampler::new(Sampling::greedy(), &[]).next(Isa::best(), &mut []);
-    assert_eq!(nothing.unwrap_err(), EngineError::NotFinite);
+    // A mask that leaves nothing.
+    let mut all = |logits: &mut [f32]| {
+        logits.fill(f32::NEG_INFINITY);
+        Ok(Masked::Some)
+    };
+    let none = Sampler::new(Sampling::greedy(), &[]).next(Isa::best(), &mut [1.0; 2], &mut all);
+    assert_eq!(none.unwrap_err(), EngineError::NotFinite);
+}
+
+#[test]
+fn what_a_mask_rules_out_is_never_chosen() {
+    let mut mask = |logits: &mut [f32]| {
+        (logits[0], logits[2]) = (f32::NEG_INFINITY, f32::NEG_INFINITY);
+        Ok(Masked::Some)
+    };
+    let penalised = Sampling::new(4).presence_penalty(-2.0).and_then(|s| s.repetition_penalty(2.0));
+    for sampling in [Sampling::new(4), Sampling::greedy(), Sampling::new(4).top_k(3), penalised.unwrap()] {
+        let mut sampler = Sampler::new(sampling, &[]);
+        for _ in 0..500 {
+            let logits = &mut [9.0, -3.0, 9.0, -50.0];
+            let token = sampler.next(Isa::best(), logits, &mut mask).unwrap().token;
+            assert!([1, 3].contains(&token));
+        }
+    }
 }
 
 #[test]
 fn biases_lean_and_log_probabilities_are_told_as_they_were_before() {
     let logits = logits(&[0.5, 0.3, 0.15, 0.05]);
     let biased = Sampling::greedy().biases(vec![(2, 5.0), (9, 100.0)]).unwrap().likeliest(2).unwrap();
-    let choice = Sampler::new(biased, &[]).next(Isa::best(), &mut logits.clone()).unwrap();
+    let choice = Sampler::new(biased, &[]).next(Isa::best(), &mut logits.clone(), &mut no_mask).unwrap();
     let told = choice.logprobs.unwrap();
     assert_eq!((choice.token, told.chosen.0), (2, 2));
     assert!((told.chosen.1 - 0.15f32.ln()).abs() < 1e-5);

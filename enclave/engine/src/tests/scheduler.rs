@@ -80,7 +80,9 @@ fn whoever_answers_gets_a_row_in_each_step_beside_bounded_prompts() {
 #[test]
 fn owners_are_served_alike_however_many_sequences_they_bring() {
     let mut world = World::new(BOUNDS);
-    (0..40).for_each(|_| drop(world.submit(1, 200)));
+    for _ in 0..40 {
+        world.submit(1, 200);
+    }
     world.submit(2, 200);
     let plan = world.step();
     assert_eq!(plan.admitted[..2], [SequenceId(0), SequenceId(40)]);
@@ -95,10 +97,14 @@ fn owners_are_served_alike_however_many_sequences_they_bring() {
 fn an_owner_who_was_away_has_saved_up_nothing() {
     let mut world = World::new(Bounds { running: 2, ..BOUNDS });
     world.submit(1, 5000);
-    (0..50).for_each(|_| drop(world.step()));
+    for _ in 0..50 {
+        world.step();
+    }
     world.submit(2, 5000);
     let before = world.rows;
-    (0..20).for_each(|_| drop(world.step()));
+    for _ in 0..20 {
+        world.step();
+    }
     let (one, two) = (world.rows[1] - before[1], world.rows[2] - before[2]);
     assert!(one.abs_diff(two) <= BOUNDS.rows, "{one} and {two}");
 }
@@ -106,7 +112,9 @@ fn an_owner_who_was_away_has_saved_up_nothing() {
 #[test]
 fn no_more_runs_than_the_memory_holds() {
     let mut world = World::new(Bounds { blocks: 20, ..BOUNDS });
-    (0..4).for_each(|i| drop(world.submit(i, 100)));
+    for i in 0..4 {
+        world.submit(i, 100);
+    }
     for _ in 0..300 {
         world.step();
         assert!(world.held() <= 20);

@@ -3,9 +3,9 @@
 
 use super::generation::run;
 use super::pieces::{self, NORMAL, Token};
-use super::{prompt, screened};
+use super::prompt;
 
-use crate::{FinishReason, Generation, Model, Sampling, StartError, TemplateError};
+use crate::{FinishReason, Model, Sampling, StartError, TemplateError};
 use adyton_guardrail::{Message, Role, Text};
 use candle_core::quantized::gguf_file::Value as Meta;
 use serde_json::Value;
