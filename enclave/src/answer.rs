@@ -13,6 +13,7 @@
 use crate::api::envelope::{Choice, Ended, Envelope, Written};
 use crate::api::error::ApiError;
 use crate::api::openai::StreamOptions;
+use crate::api::tools::{self, Call, Written as Calls};
 use crate::gate::Spent;
 use crate::generator::{Event, TokenStream};
 use crate::request::House;
@@ -52,6 +53,15 @@ pub fn whole(status: StatusCode, body: Vec<u8>) -> Response<Body> {
     response
 }
 
+/// How an answer is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// Whether to stream, and with what.
+    pub stream: Option<StreamOptions>,
+    /// How calls of tools show in the text, if there can be any.
+    pub(crate) calls: Option<Calls>,
+}
+
 /// Answers with the tokens as they come, or whole.
 ///
 /// # Errors
@@ -60,11 +70,11 @@ pub async fn respond(
     house: &Arc<House>,
     tokens: TokenStream,
     input: Verdict,
-    stream: Option<StreamOptions>,
+    manner: Manner,
     request: &[u8],
 ) -> Result<Response<Body>, ApiError> {
     let salt = random().ok_or_else(ApiError::offline)?;
-    let screens = (0..tokens.answers()).map(|_| Screen::new(house)).collect();
+    let screens = (0..tokens.answers()).map(|_| Screen::new(house, manner.calls)).collect();
     let answer = Answer {
         screens,
         envelope: Envelope::new(house.name.clone()).ok_or_else(ApiError::offline)?,
@@ -74,7 +84,7 @@ pub async fn respond(
         house: Arc::clone(house),
     };
     let (frames, body) = mpsc::channel(FRAMES);
-    let content_type = match stream {
+    let content_type = match manner.stream {
         Some(options) => {
             tokio::spawn(answer.stream(options, frames));
             "text/event-stream"
@@ -111,6 +121,10 @@ struct Screen {
     came: usize,
     left: usize,
     end: Option<Ended>,
+    calls: Option<Calls>,
+    /// Where there can be calls: all that was released, and how much of it was passed on.
+    released: Released,
+    passed: usize,
 }
 
 /// What the engine did next, screened.
@@ -124,9 +138,17 @@ enum Next {
 }
 
 impl Screen {
-    fn new(house: &House) -> Screen {
-        let screen = OutputScreen::new(house.guardrail.clone());
-        Screen { screen, likelihoods: VecDeque::new(), came: 0, left: 0, end: None }
+    fn new(house: &House, calls: Option<Calls>) -> Screen {
+        Screen {
+            screen: OutputScreen::new(house.guardrail.clone()),
+            likelihoods: VecDeque::new(),
+            came: 0,
+            left: 0,
+            end: None,
+            calls,
+            released: Released::nothing(),
+            passed: 0,
+        }
     }
 
     /// What of an event may leave.
@@ -144,16 +166,41 @@ impl Screen {
             Event::Cut => return None,
         };
         let text = match output {
-            Output::Clear(released) => Some(released),
+            Output::Clear(released) => released,
             // A blocked answer is whole: it ends where the guardrail ended it, and says so.
             Output::Blocked => {
                 let usage = self.end.map_or_else(Usage::default, |end| end.usage);
                 self.end = Some(Ended { reason: "content_filter", usage });
-                None
+                Released::nothing()
             }
         };
-        self.left += text.as_ref().map_or(0, |text| text.expose().len());
-        Some(Choice { text, likelihoods: self.settled(), end: self.end })
+        self.left += text.expose().len();
+        let likelihoods = self.settled();
+        let (text, calls) = match self.calls {
+            Some(written) => self.tell_apart(&text, written),
+            None => (text, Vec::new()),
+        };
+        Some(Choice { text, likelihoods, calls, end: self.end })
+    }
+
+    /// Tells text from calls of tools. What may become a call waits until the end.
+    fn tell_apart(&mut self, text: &Released, written: Calls) -> (Released, Vec<Call>) {
+        self.released = std::mem::replace(&mut self.released, Released::nothing()).and(text);
+        let (plain, calls) = match (&mut self.end, written) {
+            (Some(end), _) => {
+                let id = || Some(format!("call_{}", hex::encode(random()?.first_chunk::<12>()?)));
+                let found = tools::find(&self.released, written, id);
+                if !found.calls.is_empty() && end.reason == "stop" {
+                    end.reason = "tool_calls";
+                }
+                (found.plain, found.calls)
+            }
+            (None, Calls::Bare) => (0, Vec::new()),
+            (None, Calls::Tagged) => (tools::plain_length(self.released.expose()), Vec::new()),
+        };
+        let from = self.passed;
+        self.passed = from.max(plain);
+        (self.released.part(from..self.passed), calls)
     }
 
     /// The likelihoods of text that left, if all of it left as it came.
@@ -184,6 +231,9 @@ impl Answer {
                 Next::Said { answer, choice } => {
                     if let Some(written) = self.envelope.piece(answer, &choice) {
                         open = self.write(written, &frames).await;
+                    }
+                    if let Some(written) = self.envelope.calls(answer, &choice.calls) {
+                        open = open && self.write(written, &frames).await;
                     }
                     if let Some(end) = choice.end {
                         open = open && self.write(self.envelope.closing(answer, end.reason), &frames).await;

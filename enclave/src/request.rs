@@ -3,7 +3,7 @@
 //! This file joins the parts and nothing else. Each arrow is a value with one maker, and the next step takes it:
 //! leaving a step out does not compile.
 
-use crate::answer::{self, Body, whole};
+use crate::answer::{self, Body, Manner, whole};
 use crate::api::error::ApiError;
 use crate::api::openai::ChatRequest;
 use crate::gate::{Gate, Grant};
@@ -67,16 +67,22 @@ pub async fn chat(
     let answers = asked.answers as usize;
     let places = house.generator.places(&grant, answers)?;
     let (sampling, limit, session) = (asked.sampling, asked.limit, session.id());
+    let how = Manner { stream: asked.stream, calls: asked.form.calls() };
+    let form = asked.form;
     let working = Arc::clone(house);
     // Screening and encoding take long for a long prompt; this thread serves every connection and the lease.
     let begun = tokio::task::spawn_blocking(move || {
         let (prompt, verdict) = working.guardrail.screen(asked.prompt).map_err(refused)?;
-        let how = Asked { sampling, limit, answers, session };
-        let tokens = working.generator.generate(places, grant, &prompt, how)?;
+        let sampling = match form.shape()? {
+            Some(shape) => sampling.shape(shape),
+            None => sampling,
+        };
+        let asked_for = Asked { sampling, limit, answers, session };
+        let tokens = working.generator.generate(places, grant, &prompt, asked_for)?;
         Ok::<_, ApiError>((tokens, verdict))
     });
     let (tokens, verdict) = begun.await.map_err(|_panicked| ApiError::offline())??;
-    answer::respond(house, tokens, verdict, asked.stream, &untrusted.body).await
+    answer::respond(house, tokens, verdict, how, &untrusted.body).await
 }
 
 /// The sentinel's grant for one generation.

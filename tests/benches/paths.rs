@@ -6,11 +6,10 @@ use adyton_attestation::anchor::TrustAnchor;
 use adyton_attestation::appraisal::appraise_archived;
 use adyton_client::chat::{Question, chat};
 use adyton_client::session::{AttestedSession, connect};
-use adyton_engine::{Generation, Limits, Model, Sampling, Step};
-use adyton_guardrail::{Guardrail, Message, Prompt, Role, Settings};
+use adyton_tests::alone::{Alone, Timed};
 use adyton_tests::mock_nsm::{InitialPcrs, MockConfig, MockNsm};
 use adyton_tests::simulation::now_ms;
-use adyton_tests::world::{Plan, World, default_model, policy_folder};
+use adyton_tests::world::{Plan, World, default_model};
 use anyhow::{Context, Result};
 use std::path::Path;
 use std::sync::Arc;
@@ -92,108 +91,106 @@ async fn handshake(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// Times of one generation.
-struct Run {
-    first: Duration,
-    rest: Duration,
-    tokens: usize,
-}
-
-/// About `tokens` tokens of prompt that ask for a long answer.
-fn prompt(tokens: usize) -> String {
-    let filler = "The kitchen was warm and the soup was not yet done. ".repeat(tokens / 12);
-    format!("{filler}Write a long story about a dragon who learns to cook.")
-}
-
+/// Whole path and engine take turns on the same prompts: one at a time, then eight.
 async fn side_by_side(world: &World) -> Result<()> {
-    let bytes = std::fs::File::open(default_model()?)?;
-    let size = bytes.metadata()?.len();
-    let model = Arc::new(Model::load(std::io::BufReader::new(bytes), size, Limits::default())?);
-    let settings = Settings::parse(&std::fs::read_to_string(policy_folder().join("guardrails.toml"))?)?;
-    let guardrail = Guardrail::new(settings, model.control_tokens());
+    let mut alone = Alone::load(&default_model()?, |settings| settings)?;
     let session = connect(&world.target(), &world.policy()?).await?;
-    for size in [32, 512] {
-        let prompt = prompt(size);
-        let (mut engine, mut path, mut length) = (Vec::new(), Vec::new(), 0);
+    for (size, streams) in [(64, 1), (512, 1), (128, 8)] {
+        let (mut engine, mut path) = (Vec::new(), Vec::new());
         for turn in 0..=RUNS {
-            let (inside, tokens) = engine_run(&model, &guardrail, &prompt)?;
-            let mut outside = path_run(world, &session, &prompt).await?;
-            // Greedy, so the same tokens; the output screen may have merged the texts of some.
-            outside.tokens = inside.tokens;
-            length = tokens;
+            // New prompts in each turn: a session's next turn need not read again what it read before.
+            let prompts: Vec<String> =
+                (0..streams).map(|n| alone.prompt(size, turn * streams + n)).collect::<Result<_>>()?;
+            let inside = alone.run(&prompts, TOKENS as usize)?;
+            let outside = path_run(world, &session, &prompts).await?;
             // The first of each warms caches and is not counted.
             if turn > 0 {
-                engine.push(inside);
-                path.push(outside);
+                // Greedy, so the same tokens.
+                path.push(Run { tokens: inside.iter().map(|one| one.tokens).sum(), ..outside });
+                engine.push(Run::of(&inside));
             }
         }
-        compare(length, &engine, &path);
+        compare(size, streams, &engine, &path);
     }
     Ok(())
 }
 
-fn compare(prompt: usize, engine: &[Run], path: &[Run]) {
-    let first = |runs: &[Run]| median(runs.iter().map(|r| r.first).collect());
-    let rate = |runs: &[Run]| {
-        let each = median(runs.iter().map(|r| r.rest.div_f64(r.tokens.max(2) as f64 - 1.0)).collect());
-        1.0 / each.as_secs_f64()
-    };
-    println!("\n{prompt} prompt tokens, {TOKENS} generated");
-    show("first token, engine alone", ms(first(engine)));
-    show("first token, whole path", ms(first(path)));
-    // Pair by pair, so that a drift of the machine's speed from one pair to the next drops out.
-    let pairs = engine.iter().zip(path);
-    let mut added: Vec<f64> =
-        pairs.map(|(e, p)| (p.first.as_secs_f64() - e.first.as_secs_f64()) * 1e3).collect();
-    added.sort_unstable_by(f64::total_cmp);
-    show(
-        "  the path adds, median of pairs",
-        format!("{:.2} ms", added.get(added.len() / 2).unwrap_or(&f64::NAN)),
-    );
-    show("prefill, engine alone", format!("{:.0} tok/s", prompt as f64 / first(engine).as_secs_f64()));
-    show("decode, engine alone", format!("{:.1} tok/s", rate(engine)));
-    show("decode, whole path", format!("{:.1} tok/s", rate(path)));
-    show("  path / engine", format!("{:.3}", rate(path) / rate(engine)));
+/// Times of some answers that were asked for together.
+#[derive(Clone, Copy)]
+struct Run {
+    /// To the first text of any.
+    first: Duration,
+    /// To the end of the last.
+    last: Duration,
+    /// Tokens of all.
+    tokens: usize,
 }
 
-/// The engine alone, in this process.
-fn engine_run(model: &Arc<Model>, guardrail: &Guardrail, prompt: &str) -> Result<(Run, usize)> {
-    let message = Message { role: Role::User, content: prompt.into() };
-    let (prompt, _) = guardrail.screen(Prompt { messages: vec![message] })?;
-    let start = Instant::now();
-    let mut generation = Generation::start(model, &prompt, Sampling::greedy().max_tokens(TOKENS as usize)?)?;
-    let mut first = None;
-    loop {
-        match generation.step()? {
-            Step::Prefilled { .. } => {}
-            Step::Text(text) if text.expose().is_empty() => {}
-            Step::Text(_) => drop(first.get_or_insert_with(|| start.elapsed())),
-            Step::Finished(_) => break,
+impl Run {
+    fn of(answers: &[Timed]) -> Run {
+        Run {
+            first: answers.iter().map(|one| one.first).min().unwrap_or_default(),
+            last: answers.iter().map(|one| one.last).max().unwrap_or_default(),
+            tokens: answers.iter().map(|one| one.tokens).sum(),
         }
     }
-    let (first, usage) = (first.context("the engine said nothing")?, generation.usage());
-    Ok((Run { first, rest: start.elapsed() - first, tokens: usage.completion_tokens }, usage.prompt_tokens))
+
+    /// Tokens a second after the first.
+    fn rate(&self) -> f64 {
+        self.tokens as f64 / (self.last - self.first).as_secs_f64()
+    }
+}
+
+fn compare(prompt: usize, streams: usize, engine: &[Run], path: &[Run]) {
+    println!("\n{streams} at a time, {prompt} prompt tokens, {TOKENS} generated");
+    let first = |runs: &[Run]| ms(median(runs.iter().map(|r| r.first).collect()));
+    show("first token, engine alone", first(engine));
+    show("first token, whole path", first(path));
+    // Pair by pair, so that a drift of the machine's speed from one pair to the next drops out.
+    let pairs = || engine.iter().zip(path);
+    let added = middle(pairs().map(|(e, p)| (p.first.as_secs_f64() - e.first.as_secs_f64()) * 1e3));
+    show("  the path adds, median of pairs", format!("{added:.2} ms"));
+    show("decode, engine alone", format!("{:.1} tok/s", middle(engine.iter().map(Run::rate))));
+    show("decode, whole path", format!("{:.1} tok/s", middle(path.iter().map(Run::rate))));
+    show(
+        "  path / engine, median of pairs",
+        format!("{:.3}", middle(pairs().map(|(e, p)| p.rate() / e.rate()))),
+    );
+}
+
+fn middle(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_unstable_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// The same through client, host, sentinel and worker.
-async fn path_run(world: &World, session: &AttestedSession, prompt: &str) -> Result<Run> {
-    let question = Question {
-        model: Some(adyton_tests::world::MODEL_NAME.into()),
-        prompt: prompt.to_owned(),
-        max_tokens: Some(TOKENS),
-        temperature: Some(0.0),
-        ..Question::default()
-    };
+async fn path_run(world: &World, session: &AttestedSession, prompts: &[String]) -> Result<Run> {
     let (anchor, token) = (world.anchor()?, world.chat_token()?);
     let start = Instant::now();
-    let (mut first, mut last) = (None, Duration::ZERO);
-    chat(session, &anchor, Some(&token), &question, |text| {
-        if !text.is_empty() {
-            last = start.elapsed();
-            first.get_or_insert(last);
+    let ask = |prompt: &String| {
+        let question = Question {
+            model: Some(adyton_tests::world::MODEL_NAME.into()),
+            prompt: prompt.clone(),
+            max_tokens: Some(TOKENS),
+            temperature: Some(0.0),
+            ..Question::default()
+        };
+        let (anchor, token) = (&anchor, &token);
+        async move {
+            let (mut first, mut last) = (None, Duration::ZERO);
+            chat(session, anchor, Some(token), &question, |text| {
+                if !text.is_empty() {
+                    last = start.elapsed();
+                    first.get_or_insert(last);
+                }
+            })
+            .await?;
+            Ok::<_, anyhow::Error>((first.context("the path said nothing")?, last))
         }
-    })
-    .await?;
-    let first = first.context("the path said nothing")?;
-    Ok(Run { first, rest: last - first, tokens: 0 })
+    };
+    let answers = futures_util::future::try_join_all(prompts.iter().map(ask)).await?;
+    let first = answers.iter().map(|(first, _)| *first).min().unwrap_or_default();
+    let last = answers.iter().map(|(_, last)| *last).max().unwrap_or_default();
+    Ok(Run { first, last, tokens: 0 })
 }

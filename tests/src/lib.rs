@@ -9,6 +9,7 @@
 //! # Trusts
 //! - Whoever starts it.
 
+pub mod alone;
 pub mod fuzz;
 pub mod mock_nsm;
 pub mod pki;

@@ -32,13 +32,15 @@ use Who::{Crate, Everyone, Side};
 const ATTESTATION: Who = Crate("adyton-attestation");
 const WIRE: Who = Crate("adyton-wire");
 const GUARDRAIL: Who = Crate("adyton-guardrail");
+const KERNELS: Who = Crate("adyton-kernels");
 const ENGINE: Who = Crate("adyton-engine");
 
 /// Who may import whom. The first line that fits counts; whoever has none may exist in no workspace of ours.
-const RULE: [(Who, &[Who]); 8] = [
+const RULE: [(Who, &[Who]); 9] = [
     (Side("shared"), &[Side("shared")]),
     (GUARDRAIL, &[]),
-    (ENGINE, &[GUARDRAIL]),
+    (KERNELS, &[]),
+    (ENGINE, &[GUARDRAIL, KERNELS]),
     (Crate("adyton-enclave"), &[GUARDRAIL, ENGINE, ATTESTATION, WIRE]),
     (Crate("adyton-sentinel"), &[ATTESTATION, WIRE]),
     // Never attestation: the host must not be tempted to verify.

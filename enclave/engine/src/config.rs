@@ -63,6 +63,9 @@ pub(crate) fn wrong(key: &str, why: &'static str) -> LoadError {
     LoadError::BadValue { key: brief(key), why }
 }
 
+/// Lanes of the kernels' vectors.
+const LANES: usize = 16;
+
 /// The model families that this engine knows, named as in `general.architecture`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Architecture {
@@ -171,13 +174,13 @@ impl Config {
         let architecture = Architecture::read(meta)?;
         let own = Own { meta, architecture: architecture.name() };
         refuse_experts(&own)?;
-        let embed = own.number("embedding_length", 2, 1 << 16)?;
+        let embed = wide(&own, "embedding_length", 1 << 16)?;
         let heads = own.number("attention.head_count", 1, 1024)?;
         Ok(Config {
             architecture,
             layers: own.number("block_count", 1, 512)?,
             embed,
-            ffn: own.number("feed_forward_length", 1, 1 << 18)?,
+            ffn: wide(&own, "feed_forward_length", 1 << 18)?,
             heads,
             kv_heads: kv_heads(&own, heads)?,
             head_dim: head_dim(&own, embed, heads)?,
@@ -221,8 +224,9 @@ fn head_dim(own: &Own<'_>, embed: usize, heads: usize) -> Result<usize, LoadErro
         false if embed.is_multiple_of(heads) => embed / heads,
         false => return Err(own.wrong("attention.head_count", "does not divide the embedding length")),
     };
-    if !(2..=1024).contains(&dim) || !dim.is_multiple_of(2) {
-        return Err(own.wrong("attention.head_count", "gives heads of an odd, zero or huge width"));
+    if !(LANES..=1024).contains(&dim) || !dim.is_multiple_of(LANES) {
+        let why = "gives heads of a width that is zero, huge, or no multiple of 16";
+        return Err(own.wrong("attention.head_count", why));
     }
     for other in ["attention.value_length", "rope.dimension_count"] {
         if own.has(other) && own.number(other, 1, 1 << 16)? != dim {
@@ -230,6 +234,12 @@ fn head_dim(own: &Own<'_>, embed: usize, heads: usize) -> Result<usize, LoadErro
         }
     }
     Ok(dim)
+}
+
+/// A width that is a multiple of the kernels' vectors, as those of every model are that is known.
+fn wide(own: &Own<'_>, key: &str, most: usize) -> Result<usize, LoadError> {
+    let width = own.number(key, LANES, most)?;
+    if width.is_multiple_of(LANES) { Ok(width) } else { Err(own.wrong(key, "is no multiple of 16")) }
 }
 
 fn refuse_experts(own: &Own<'_>) -> Result<(), LoadError> {

@@ -46,7 +46,7 @@ pub use error::{EngineError, LoadError, StartError, TemplateError};
 pub use generation::{Candidate, Event, FinishReason, Generation, Likelihood, Usage};
 pub use grammar::{Calls, Choice, GrammarError, Shape, ShapeError, Tool};
 pub use header::Limits;
-pub use model::Model;
+pub use model::{Model, Size};
 pub use sampling::{MAX_BIASES, MAX_LIKELIEST, MAX_STOP_BYTES, MAX_STOPS, Sampling, SamplingError};
 pub use scheduler::{Owner, SequenceId};
 pub use tokenizer::Tokenizer;

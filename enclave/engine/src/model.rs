@@ -7,6 +7,7 @@
 //!
 //! Trusts: nothing in the file.
 
+use crate::cache::Blocks;
 use crate::config::{Config, Metadata};
 use crate::engine::Engine;
 use crate::error::{LoadError, StartError, brief};
@@ -21,6 +22,15 @@ use candle_core::quantized::gguf_file::Content;
 use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
 use std::sync::OnceLock;
 use zeroize::Zeroizing;
+
+/// How large a model is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Bytes of the packed weights: what is read for a token of an answer.
+    pub bytes: usize,
+    /// Multiplications for a token of a prompt, in its matrices.
+    pub multiplications: usize,
+}
 
 /// A loaded model: weights, tokenizer, chat template. Immutable; sequences share it.
 pub struct Model {
@@ -82,6 +92,18 @@ impl Model {
     /// Tokens of prompt and answer together that a sequence may have.
     pub fn context_length(&self) -> usize {
         self.transformer.config.context
+    }
+
+    /// How much a token reads and computes.
+    pub fn size(&self) -> Size {
+        let weights = &self.transformer.weights;
+        let embedding = weights.embedding.rows() * weights.embedding.columns();
+        Size { bytes: weights.store.bytes(), multiplications: weights.values().saturating_sub(embedding) }
+    }
+
+    /// Bytes of the keys and values of a sequence of so many tokens.
+    pub fn kept_bytes(&self, tokens: usize) -> usize {
+        Blocks::bytes(&self.transformer.config, tokens)
     }
 
     /// The name that the file gives the model, escaped; empty if none.

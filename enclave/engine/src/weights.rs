@@ -62,6 +62,16 @@ impl Weights {
         table.iter().map(one).fold(0, usize::saturating_add)
     }
 
+    /// Values of all matrices; an embedding that is also the head counts once.
+    pub(crate) fn values(&self) -> usize {
+        let size = |matrix: &Matrix| matrix.rows() * matrix.columns();
+        let layer = |l: &Layer| {
+            let all = [&l.query, &l.key, &l.value, &l.attention_out, &l.gate, &l.up, &l.down];
+            all.into_iter().map(size).sum::<usize>()
+        };
+        size(&self.embedding) + self.layers.iter().map(layer).sum::<usize>()
+    }
+
     pub(crate) fn read<R: Read + Seek>(
         reader: &mut R,
         content: &Content,

@@ -32,6 +32,22 @@ impl Released {
     pub fn is_empty(&self) -> bool {
         self.expose().is_empty()
     }
+
+    /// Nothing, which may always be written.
+    pub fn nothing() -> Released {
+        Released { text: Text::from("") }
+    }
+
+    /// This, and what was released after it.
+    #[must_use]
+    pub fn and(self, next: &Released) -> Released {
+        Released { text: Text::from([self.expose(), next.expose()].concat()) }
+    }
+
+    /// A part of what was released is released. Empty if `range` is outside, or cuts a character.
+    pub fn part(&self, range: std::ops::Range<usize>) -> Released {
+        Released { text: Text::from(self.expose().get(range).unwrap_or_default()) }
+    }
 }
 
 /// What came of pushing text into the screen.

@@ -7,7 +7,7 @@
 use crate::form::{GROUP, QUADS};
 use crate::isa::Isa;
 use crate::pool::Pool;
-use crate::simd::{Kernel, LANES, QUAD, Simd, largest};
+use crate::simd::{Kernel, LANES, QUAD, Simd};
 use zeroize::Zeroize;
 
 /// One row.
@@ -130,23 +130,20 @@ fn round<S: Simd>(s: S, values: &[f32; GROUP], group: &mut Group) {
     const INFINITE: i32 = 0x7f80_0000;
     let halves = values.as_chunks::<LANES>().0;
     let (a, b) = (s.load(&halves[0]), s.load(&halves[1]));
-    let top = largest(s, s.larger(s.magnitude(a), s.magnitude(b)));
+    let top = s.largest(s.larger(s.magnitude(a), s.magnitude(b)));
     let finite = top < INFINITE;
     let top = f32::from_bits(top.cast_unsigned());
     let scale = top / f32::from(i8::MAX);
     // A scale that is not normal has no inverse that is finite; its values are as good as zero.
     let inverse = if finite && scale.is_normal() { 1.0 / scale } else { 0.0 };
     let mut sums = [0; 2];
-    let mut whole = [0; LANES];
+    let steps = group.quads.as_flattened_mut().as_chunks_mut::<LANES>().0;
     for half in 0..2 {
         let value = if half == 0 { a } else { b };
-        s.store_int(s.round(s.mul(value, s.splat(inverse))), &mut whole);
-        let to = group.quads.as_flattened_mut()[half * LANES..].first_chunk_mut::<LANES>();
-        let Some(to) = to else { continue };
-        for i in 0..LANES {
-            to[i] = whole[i].clamp(-127, 127) as i8;
-            sums[half] += i32::from(to[i]);
-        }
+        // At most 127, as the largest value is 127 steps.
+        let whole = s.round(s.mul(value, s.splat(inverse)));
+        s.narrow(whole, &mut steps[half]);
+        sums[half] = s.sum_int(whole);
     }
     group.scale = if finite { scale } else { f32::NAN };
     group.sum = group.scale * (sums[0] + sums[1]) as f32;

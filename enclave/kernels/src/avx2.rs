@@ -272,12 +272,31 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
         both!(_mm256_cvtepi32_ps, a)
     }
     #[inline(always)]
-    fn store_int(self, value: I, to: &mut [i32; LANES]) {
+    fn narrow(self, value: I, to: &mut [i8; LANES]) {
         op!({
-            let at = to.as_mut_ptr().cast::<__m256i>();
-            _mm256_storeu_si256(at, value.0);
-            _mm256_storeu_si256(at.add(1), value.1);
+            // Packing works within halves of a register; the permutation brings them into order.
+            let short = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(value.0, value.1));
+            let bytes = _mm_packs_epi16(_mm256_castsi256_si128(short), _mm256_extracti128_si256::<1>(short));
+            _mm_storeu_si128(to.as_mut_ptr().cast(), bytes);
         });
+    }
+    #[inline(always)]
+    fn sum_int(self, value: I) -> i32 {
+        op!({
+            let eight = _mm256_add_epi32(value.0, value.1);
+            let four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256::<1>(eight));
+            let two = _mm_add_epi32(four, _mm_shuffle_epi32::<0b01_00_11_10>(four));
+            _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32::<0b00_00_00_01>(two)))
+        })
+    }
+    #[inline(always)]
+    fn largest(self, value: I) -> i32 {
+        op!({
+            let eight = _mm256_max_epi32(value.0, value.1);
+            let four = _mm_max_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256::<1>(eight));
+            let two = _mm_max_epi32(four, _mm_shuffle_epi32::<0b01_00_11_10>(four));
+            _mm_cvtsi128_si32(_mm_max_epi32(two, _mm_shuffle_epi32::<0b00_00_00_01>(two)))
+        })
     }
     #[inline(always)]
     fn widen(self, from: &[u8; LANES]) -> F {

@@ -134,8 +134,16 @@ impl Simd for Avx512 {
         op!(_mm512_cvtepi32_ps(a))
     }
     #[inline(always)]
-    fn store_int(self, value: __m512i, to: &mut [i32; LANES]) {
-        op!(_mm512_storeu_si512(to.as_mut_ptr().cast(), value));
+    fn narrow(self, value: __m512i, to: &mut [i8; LANES]) {
+        op!(_mm_storeu_si128(to.as_mut_ptr().cast(), _mm512_cvtsepi32_epi8(value)));
+    }
+    #[inline(always)]
+    fn sum_int(self, value: __m512i) -> i32 {
+        op!(_mm512_reduce_add_epi32(value))
+    }
+    #[inline(always)]
+    fn largest(self, value: __m512i) -> i32 {
+        op!(_mm512_reduce_max_epi32(value))
     }
     #[inline(always)]
     fn widen(self, from: &[u8; LANES]) -> __m512 {
@@ -177,12 +185,15 @@ impl Simd for Avx512 {
         columns: [&[[i8; QUAD]; Q]; N],
         mut sums: [__m512i; N],
     ) -> [__m512i; N] {
-        for q in 0..Q {
-            for c in 0..N {
+        for c in 0..N {
+            // Two chains: the products of one would wait for each other.
+            let mut chains = [sums[c], self.splat_int(0)];
+            for q in 0..Q {
                 let [a, b, d, e] = columns[c][q];
                 let x = i32::from_le_bytes([a as u8, b as u8, d as u8, e as u8]);
-                sums[c] = op!(_mm512_dpbusd_epi32(sums[c], weights[q], _mm512_set1_epi32(x)));
+                chains[q % 2] = op!(_mm512_dpbusd_epi32(chains[q % 2], weights[q], _mm512_set1_epi32(x)));
             }
+            sums[c] = op!(_mm512_add_epi32(chains[0], chains[1]));
         }
         sums
     }

@@ -126,6 +126,8 @@ pub(crate) trait Scales {
     const OFFSET: bool;
     /// Whether the second number is the scale of the second sixteen columns.
     const SPLIT: bool;
+    /// Lines of eight groups.
+    const LINES: usize;
     /// The two numbers of a group, for each row; the second is 0 if it is neither.
     fn read<S: Simd>(s: S, strip: &[Line], group: usize) -> (S::F, S::F);
 }
@@ -142,6 +144,7 @@ pub(crate) struct Split;
 impl Scales for Flat {
     const OFFSET: bool = false;
     const SPLIT: bool = false;
+    const LINES: usize = GROUPS_OF_SUPER / 2;
     #[inline(always)]
     fn read<S: Simd>(s: S, strip: &[Line], group: usize) -> (S::F, S::F) {
         (s.load_half_bytes(&halves(strip, group / 2)[group % 2]), s.splat(0.0))
@@ -151,6 +154,7 @@ impl Scales for Flat {
 impl Scales for Offset {
     const OFFSET: bool = true;
     const SPLIT: bool = false;
+    const LINES: usize = GROUPS_OF_SUPER;
     #[inline(always)]
     fn read<S: Simd>(s: S, strip: &[Line], group: usize) -> (S::F, S::F) {
         let both = halves(strip, group);
@@ -161,6 +165,7 @@ impl Scales for Offset {
 impl Scales for Nested {
     const OFFSET: bool = true;
     const SPLIT: bool = false;
+    const LINES: usize = NESTED_LINES;
     #[inline(always)]
     fn read<S: Simd>(s: S, strip: &[Line], group: usize) -> (S::F, S::F) {
         let (factors, [scale, offset]) = nested(strip, group);
@@ -172,6 +177,7 @@ impl Scales for Nested {
 impl Scales for Split {
     const OFFSET: bool = false;
     const SPLIT: bool = true;
+    const LINES: usize = NESTED_LINES;
     #[inline(always)]
     fn read<S: Simd>(s: S, strip: &[Line], group: usize) -> (S::F, S::F) {
         let (factors, [first, second]) = nested(strip, group);

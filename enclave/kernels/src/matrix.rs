@@ -18,7 +18,7 @@ use std::ops::Range;
 use thiserror::Error;
 
 /// Groups that are asked for ahead of their use, when a pass serves few columns and memory is what it waits for.
-const AHEAD: usize = 6;
+const AHEAD: usize = 24;
 
 /// Why bytes are not a matrix.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -225,11 +225,15 @@ impl Place<'_> {
     /// Writes the strip's outputs for one row of activations.
     #[inline(always)]
     fn write<S: Simd>(&self, s: S, row: usize, value: S::F) {
+        let at = self.out.at(row * self.width + self.start);
+        if self.rows == LANES {
+            // SAFETY: `product` checked that `out` has `width` floats for each row; a strip's outputs are `rows` of them from
+            // `start` on, and each strip is the task of one thread, so nobody else touches these.
+            return s.store(value, unsafe { &mut *at.cast::<[f32; LANES]>() });
+        }
         let mut lanes = [0.0; LANES];
         s.store(value, &mut lanes);
-        let at = self.out.at(row * self.width + self.start);
-        // SAFETY: `product` checked that `out` has `width` floats for each row; a strip's outputs are `rows` of them from
-        // `start` on, and each strip is the task of one thread, so nobody else touches these.
+        // SAFETY: as above, and `rows` is less than the lanes.
         unsafe { std::ptr::copy_nonoverlapping(lanes.as_ptr(), at, self.rows) };
     }
 }
@@ -305,6 +309,8 @@ impl<R: Read> Multiply for Quantised<R> {
         let mut sums = [s.splat(0.0); N];
         for (group, lines) in codes.chunks_exact(R::LINES).enumerate() {
             if N <= 2 {
+                let soon = (group + AHEAD) * R::Scales::LINES / GROUPS_OF_SUPER;
+                s.prefetch(scales.as_ptr().wrapping_add(soon).cast());
                 for line in 0..R::LINES {
                     s.prefetch(lines.as_ptr().wrapping_add(AHEAD * R::LINES + line).cast());
                 }

@@ -101,8 +101,16 @@ impl Simd for Plain {
         a.map(|a| a as f32)
     }
     #[inline(always)]
-    fn store_int(self, value: Self::I, to: &mut [i32; LANES]) {
-        *to = value;
+    fn narrow(self, value: Self::I, to: &mut [i8; LANES]) {
+        *to = value.map(|v| v.clamp(-128, 127) as i8);
+    }
+    #[inline(always)]
+    fn sum_int(self, value: Self::I) -> i32 {
+        value.into_iter().fold(0, i32::wrapping_add)
+    }
+    #[inline(always)]
+    fn largest(self, value: Self::I) -> i32 {
+        value.into_iter().fold(i32::MIN, i32::max)
     }
     #[inline(always)]
     fn widen(self, from: &[u8; LANES]) -> Self::F {

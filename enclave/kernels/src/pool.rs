@@ -28,7 +28,14 @@ pub struct Pool {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     wakers: Vec<Thread>,
+    /// The next number of each thread's stretch.
+    next: Vec<Apart>,
 }
+
+/// A counter in a cache line of its own.
+#[derive(Default)]
+#[repr(align(128))]
+struct Apart(AtomicUsize);
 
 struct Shared {
     /// The job under way. Written only while every thread waits for `round` to change.
@@ -64,7 +71,8 @@ impl Pool {
             over: AtomicBool::new(false),
             panic: Mutex::new(None),
         });
-        let mut pool = Pool { shared, threads: Vec::new(), wakers: Vec::new() };
+        let next = (0..threads.max(1)).map(|_| Apart::default()).collect();
+        let mut pool = Pool { shared, threads: Vec::new(), wakers: Vec::new(), next };
         for number in 1..threads.max(1) {
             let shared = Arc::clone(&pool.shared);
             let work = move || serve(&shared, number);
@@ -116,25 +124,38 @@ impl Pool {
         }
     }
 
-    /// Calls `work` for each number below `count`, in any order, from all threads. `grain` numbers are taken at a time.
+    /// Calls `work` for each number below `count` from all threads, `grain` numbers at a time. Each thread goes through a
+    /// stretch of its own, so that memory is read in one direction, and then helps with those of the others.
     pub fn each(&mut self, count: usize, grain: usize, work: &(dyn Fn(usize, usize) + Sync)) {
-        let (next, grain) = (AtomicUsize::new(0), grain.max(1));
+        let (threads, grain) = (self.threads(), grain.max(1));
+        let stretch = count.div_ceil(threads).next_multiple_of(grain);
+        let next = std::mem::take(&mut self.next);
+        next.iter().enumerate().for_each(|(i, next)| next.0.store(i * stretch, Ordering::Relaxed));
         self.run(&|thread| {
-            loop {
-                let start = next.fetch_add(grain, Ordering::Relaxed);
-                if start >= count {
-                    return;
+            for turn in 0..threads {
+                let of = (thread + turn) % threads;
+                let end = count.min((of + 1) * stretch);
+                loop {
+                    let start = next[of].0.fetch_add(grain, Ordering::Relaxed);
+                    if start >= end {
+                        break;
+                    }
+                    (start..end.min(start + grain)).for_each(|i| work(thread, i));
                 }
-                (start..count.min(start + grain)).for_each(|i| work(thread, i));
             }
         });
+        self.next = next;
     }
 
     /// Gives each row of `data`, `width` long, to one thread. A single row is done by the caller at once.
     pub fn rows<T: Send>(&mut self, data: &mut [T], width: usize, work: &(dyn Fn(usize, &mut [T]) + Sync)) {
-        let count = data.len() / width.max(1);
+        let count = data.len().checked_div(width).unwrap_or(0);
         if count <= 1 {
-            return data.chunks_exact_mut(width.max(1)).enumerate().for_each(|(i, row)| work(i, row));
+            return data
+                .chunks_exact_mut(width.max(1))
+                .take(count)
+                .enumerate()
+                .for_each(|(i, row)| work(i, row));
         }
         let data = Spread(data.as_mut_ptr());
         self.each(count, 1, &|_, i| {

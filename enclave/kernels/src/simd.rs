@@ -54,7 +54,11 @@ pub(crate) trait Simd: Copy {
     fn larger(self, a: Self::I, b: Self::I) -> Self::I;
     fn splat_int(self, value: i32) -> Self::I;
     fn to_float(self, a: Self::I) -> Self::F;
-    fn store_int(self, value: Self::I, to: &mut [i32; LANES]);
+    /// Cut to signed bytes.
+    fn narrow(self, value: Self::I, to: &mut [i8; LANES]);
+    /// The sum of the lanes, and the largest of them.
+    fn sum_int(self, value: Self::I) -> i32;
+    fn largest(self, value: Self::I) -> i32;
     /// Unsigned bytes, widened.
     fn widen(self, from: &[u8; LANES]) -> Self::F;
     /// Signed bytes, widened.
@@ -107,14 +111,6 @@ pub(crate) fn total<S: Simd>(simd: S, value: S::F) -> f32 {
         width /= 2;
     }
     lanes[0]
-}
-
-/// The largest lane.
-#[inline(always)]
-pub(crate) fn largest<S: Simd>(simd: S, value: S::I) -> i32 {
-    let mut lanes = [0; LANES];
-    simd.store_int(value, &mut lanes);
-    lanes.into_iter().fold(i32::MIN, i32::max)
 }
 
 /// `e^x`, to about two units in the last place; 0 or more for any `x`, and never more than `e^88`.

@@ -140,7 +140,7 @@ impl Kernel for Best<'_> {
         let mut lanes = [f32::MIN; LANES];
         s.store(top, &mut lanes);
         let top = lanes.iter().chain(rest).copied().fold(f32::MIN, f32::max);
-        let finite = crate::simd::largest(s, magnitude) < INFINITE && rest.iter().all(|v| v.is_finite());
+        let finite = s.largest(magnitude) < INFINITE && rest.iter().all(|v| v.is_finite());
         let at = self.values.iter().position(|value| *value == top)?;
         finite.then_some((at, top))
     }

@@ -3,6 +3,7 @@
 //! Promises: the only source of text is a [`Released`]; tokens and their likelihoods are those that the caller settled.
 
 use crate::answer::random;
+use crate::api::tools::Call;
 use adyton_engine::{Candidate, Likelihood, Usage};
 use adyton_guardrail::Released;
 use serde_json::{Value, json};
@@ -21,8 +22,10 @@ pub(crate) struct Ended {
 
 /// A piece of one answer.
 pub(crate) struct Choice {
-    pub(crate) text: Option<Released>,
+    pub(crate) text: Released,
     pub(crate) likelihoods: Vec<Likelihood>,
+    /// Calls of tools, as OpenAI gives them.
+    pub(crate) calls: Vec<Call>,
     /// If this is the last piece.
     pub(crate) end: Option<Ended>,
 }
@@ -48,12 +51,23 @@ impl Envelope {
 
     /// The next text of an answer; `None` if there is nothing to say.
     pub(crate) fn piece(&self, answer: usize, choice: &Choice) -> Option<Written> {
-        let text = choice.text.as_ref().map_or("", Released::expose);
-        if text.is_empty() && choice.likelihoods.is_empty() {
+        if choice.text.is_empty() && choice.likelihoods.is_empty() {
             return None;
         }
         let likelihoods = logprobs(choice.likelihoods.iter());
-        Some(self.chunk(answer, &json!({ "content": text }), &likelihoods, None))
+        Some(self.chunk(answer, &json!({ "content": choice.text.expose() }), &likelihoods, None))
+    }
+
+    /// The calls of an answer; `None` if there are none.
+    pub(crate) fn calls(&self, answer: usize, calls: &[Call]) -> Option<Written> {
+        let one = |(index, call): (usize, &Call)| {
+            let mut call = call.0.clone();
+            call["index"] = index.into();
+            call
+        };
+        let list: Vec<Value> = calls.iter().enumerate().map(one).collect();
+        let delta = json!({ "tool_calls": list });
+        (!calls.is_empty()).then(|| self.chunk(answer, &delta, &Value::Null, None))
     }
 
     pub(crate) fn closing(&self, answer: usize, reason: &str) -> Written {
@@ -73,10 +87,17 @@ impl Envelope {
     /// All answers, whole, from their pieces.
     pub(crate) fn completion(&self, said: &[Vec<Choice>], usage: Usage) -> Written {
         let one = |(answer, pieces): (usize, &Vec<Choice>)| {
-            let text: String =
-                pieces.iter().filter_map(|piece| piece.text.as_ref()).map(Released::expose).collect();
+            let text: String = pieces.iter().map(|piece| piece.text.expose()).collect();
+            let calls: Vec<&Value> =
+                pieces.iter().flat_map(|piece| &piece.calls).map(|call| &call.0).collect();
             let reason = pieces.iter().find_map(|piece| piece.end).map(|end| end.reason);
-            let message = json!({ "role": "assistant", "content": text, "refusal": null });
+            let mut message = json!({ "role": "assistant", "content": text, "refusal": null });
+            if !calls.is_empty() {
+                message["tool_calls"] = json!(calls);
+                if text.is_empty() {
+                    message["content"] = Value::Null;
+                }
+            }
             let logprobs = logprobs(pieces.iter().flat_map(|piece| &piece.likelihoods));
             json!({ "index": answer, "message": message, "logprobs": logprobs, "finish_reason": reason })
         };

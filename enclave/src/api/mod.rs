@@ -11,6 +11,7 @@
 pub(crate) mod envelope;
 pub mod error;
 pub mod openai;
+pub(crate) mod tools;
 
 use crate::answer::{Body, whole};
 use crate::request::{self, House, Untrusted};

@@ -2,8 +2,9 @@
 //! supported is refused by name, and what changes nothing is ignored. `docs/protocol.md` has the table.
 
 use crate::api::error::ApiError;
+use crate::api::tools::{self, RawCall, RawChoice, RawTool, Tools, Written};
 use crate::generator::Limit;
-use adyton_engine::{Sampling, SamplingError};
+use adyton_engine::{Sampling, SamplingError, Shape, ShapeError};
 use adyton_guardrail::{Message, Prompt, Role, Text};
 use adyton_wire::control::MAX_PURPOSE;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -16,18 +17,15 @@ pub const DEFAULT_PURPOSE: &str = "general";
 pub const DEFAULT_MAX_TOKENS: u32 = 1024;
 
 /// Parameters of OpenAI's API that this enclave does not have. Given and not null, they are refused.
-const UNSUPPORTED: [&str; 13] = [
+const UNSUPPORTED: [&str; 10] = [
     "audio",
     "function_call",
     "functions",
     "modalities",
-    "parallel_tool_calls",
     "prediction",
     "reasoning_effort",
     "service_tier",
     "store",
-    "tool_choice",
-    "tools",
     "verbosity",
     "web_search_options",
 ];
@@ -56,6 +54,8 @@ pub struct ChatRequest {
     pub purpose: String,
     /// Whether to stream, and whether with usage.
     pub stream: Option<StreamOptions>,
+    /// What the answer must be.
+    pub(crate) form: Form,
 }
 
 /// `stream_options`.
@@ -93,6 +93,9 @@ struct Raw {
     top_logprobs: Option<u32>,
     logit_bias: Option<Map<String, Value>>,
     response_format: Option<ResponseFormat>,
+    tools: Option<Vec<RawTool>>,
+    tool_choice: Option<RawChoice>,
+    parallel_tool_calls: Option<bool>,
     metadata: Option<Map<String, Value>>,
 }
 
@@ -102,6 +105,10 @@ struct RawMessage {
     role: String,
     content: Option<Content>,
     refusal: Option<Value>,
+    tool_calls: Option<Vec<RawCall>>,
+    /// Which call a tool's answer is to: the order says it to the model.
+    #[serde(rename = "tool_call_id")]
+    _tool_call_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -129,6 +136,54 @@ enum Stop {
 #[serde(deny_unknown_fields)]
 struct ResponseFormat {
     r#type: String,
+    json_schema: Option<JsonSchema>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JsonSchema {
+    #[serde(rename = "name")]
+    _name: String,
+    #[serde(rename = "description")]
+    _description: Option<String>,
+    schema: Option<Value>,
+    /// An answer is always held to its schema.
+    #[serde(rename = "strict")]
+    _strict: Option<bool>,
+}
+
+/// What an answer must be.
+#[derive(Debug)]
+pub(crate) enum Form {
+    /// Text.
+    Free,
+    /// A JSON object.
+    Object,
+    /// JSON under a schema.
+    Schema(Value),
+    /// Text or calls.
+    Tools(Tools),
+}
+
+impl Form {
+    /// The engine's shape. Takes its time over large schemas: not for the thread that serves the connections.
+    pub(crate) fn shape(&self) -> Result<Option<Shape>, ApiError> {
+        let wrong = |e: ShapeError| ApiError::parameter("response_format", "invalid_value", e.to_string());
+        match self {
+            Form::Free => Ok(None),
+            Form::Object => Shape::json_object().map(Some).map_err(wrong),
+            Form::Schema(schema) => Shape::json_schema(schema).map(Some).map_err(wrong),
+            Form::Tools(tools) => tools.shape().map(Some),
+        }
+    }
+
+    /// How calls show in the answer, if there can be any.
+    pub(crate) fn calls(&self) -> Option<Written> {
+        match self {
+            Form::Tools(tools) => Some(tools.written()),
+            Form::Free | Form::Object | Form::Schema(_) => None,
+        }
+    }
 }
 
 impl ChatRequest {
@@ -146,14 +201,16 @@ impl ChatRequest {
             fields.remove(name);
         }
         // The text of serde's message names fields and types; values of strings are cut out of it below.
-        let raw: Raw = serde_json::from_value(Value::Object(fields)).map_err(|e| shape_error(&e))?;
+        let mut raw: Raw = serde_json::from_value(Value::Object(fields)).map_err(|e| shape_error(&e))?;
         raw.refuse_unsupported()?;
+        let form = raw.form()?;
         let asked = raw.max_completion_tokens.or(raw.max_tokens);
         Ok(ChatRequest {
             sampling: raw.sampling()?,
             purpose: purpose(raw.metadata.as_ref())?,
             stream: raw.stream.unwrap_or(false).then(|| raw.stream_options.unwrap_or_default()),
-            prompt: Prompt { messages: raw.messages.into_iter().map(message).collect::<Result<_, _>>()? },
+            prompt: prompt(raw.messages, &form)?,
+            form,
             model: raw.model,
             answers: raw.n.unwrap_or(1),
             max_tokens: asked.unwrap_or(DEFAULT_MAX_TOKENS),
@@ -167,7 +224,7 @@ fn refuse_if_set(fields: &mut Map<String, Value>, name: &'static str) -> Result<
     let harmless = match (name, fields.remove(name)) {
         (_, None | Some(Value::Null)) | ("store", Some(Value::Bool(false))) => true,
         ("service_tier", Some(Value::String(tier))) => tier == "auto" || tier == "default",
-        ("tools" | "functions", Some(Value::Array(list))) => list.is_empty(),
+        ("functions", Some(Value::Array(list))) => list.is_empty(),
         ("modalities", Some(Value::Array(list))) => list == [Value::from("text")],
         _ => false,
     };
@@ -202,9 +259,6 @@ impl Raw {
             let message = "top_logprobs is only allowed with logprobs";
             return Err(ApiError::parameter("top_logprobs", "invalid_parameter", message));
         }
-        if self.response_format.as_ref().is_some_and(|f| f.r#type != "text") {
-            return Err(unsupported("response_format", "only text"));
-        }
         if self.stream_options.is_some() && self.stream != Some(true) {
             let message = "stream_options is only allowed with stream";
             return Err(ApiError::parameter("stream_options", "invalid_parameter", message));
@@ -221,6 +275,31 @@ impl Raw {
             return Err(ApiError::parameter("max_tokens", "invalid_parameter", message));
         }
         Ok(())
+    }
+
+    /// What is said of tools and of the response's format, taken out.
+    fn form(&mut self) -> Result<Form, ApiError> {
+        let tools = Tools::read(self.tools.take(), self.tool_choice.take(), self.parallel_tool_calls)?;
+        let wrong = |message: &str| ApiError::parameter("response_format", "invalid_value", message);
+        let format = self.response_format.take();
+        let kind = format.as_ref().map_or("text", |format| format.r#type.as_str());
+        let form = match (kind, tools) {
+            ("text", None) => Form::Free,
+            ("text", Some(_)) if self.logprobs == Some(true) => {
+                return Err(unsupported("logprobs", "not together with tools"));
+            }
+            ("text", Some(tools)) => Form::Tools(tools),
+            ("json_object" | "json_schema", Some(_)) => {
+                return Err(unsupported("response_format", "not together with tools"));
+            }
+            ("json_object", None) => Form::Object,
+            ("json_schema", None) => {
+                let schema = format.and_then(|format| format.json_schema).and_then(|given| given.schema);
+                Form::Schema(schema.ok_or_else(|| wrong("json_schema.schema is missing"))?)
+            }
+            _ => return Err(wrong("the type must be text, json_object or json_schema")),
+        };
+        Ok(form)
     }
 
     fn sampling(&self) -> Result<Sampling, ApiError> {
@@ -296,24 +375,65 @@ fn purpose(metadata: Option<&Map<String, Value>>) -> Result<String, ApiError> {
     }
 }
 
+/// The conversation as the engine's templates know it: the tools are told in the system's message, calls and answers of tools
+/// stand in the messages of assistant and user.
+fn prompt(raw: Vec<RawMessage>, form: &Form) -> Result<Prompt, ApiError> {
+    let mut messages: Vec<Message> = Vec::with_capacity(raw.len() + 1);
+    let mut after_tool = false;
+    for raw in raw {
+        let from_tool = raw.role == "tool";
+        let message = message(raw)?;
+        match messages.last_mut().filter(|_| from_tool && after_tool) {
+            // Templates expect turns to alternate.
+            Some(last) => {
+                last.content = Text::from([last.content.expose(), message.content.expose()].join("\n"))
+            }
+            None => messages.push(message),
+        }
+        after_tool = from_tool;
+    }
+    if let Form::Tools(tools) = form {
+        let told = tools.instructions();
+        match messages.first_mut().filter(|first| first.role == Role::System) {
+            Some(first) => first.content = Text::from([first.content.expose(), &told].join("\n\n")),
+            None => messages.insert(0, Message { role: Role::System, content: Text::from(told) }),
+        }
+    }
+    Ok(Prompt { messages })
+}
+
 fn message(raw: RawMessage) -> Result<Message, ApiError> {
     let role = match raw.role.as_str() {
         "system" | "developer" => Role::System,
-        "user" => Role::User,
+        "user" | "tool" => Role::User,
         "assistant" => Role::Assistant,
         _ => {
-            let message = "the role must be system, developer, user or assistant";
+            let message = "the role must be system, developer, user, assistant or tool";
             return Err(ApiError::parameter("messages.role", "invalid_value", message));
         }
     };
     if raw.refusal.is_some_and(|r| !r.is_null()) {
         return Err(unsupported("messages.refusal", "send what was said as content"));
     }
+    let calls = raw.tool_calls.unwrap_or_default();
+    if !calls.is_empty() && role != Role::Assistant {
+        return Err(ApiError::parameter(
+            "messages.tool_calls",
+            "invalid_value",
+            "only an assistant calls tools",
+        ));
+    }
     let missing =
         || ApiError::parameter("messages.content", "missing_required_parameter", "a message has no content");
-    let content = match raw.content.ok_or_else(missing)? {
-        Content::Plain(text) => text,
-        Content::Parts(parts) => joined(parts)?,
+    let content = match raw.content {
+        Some(Content::Plain(text)) => text,
+        Some(Content::Parts(parts)) => joined(parts)?,
+        None if calls.is_empty() => return Err(missing()),
+        None => String::new(),
+    };
+    let content = match raw.role.as_str() {
+        "tool" => tools::response(&content),
+        _ => [content, tools::recalled(&calls)?].concat(),
     };
     Ok(Message { role, content: Text::from(content) })
 }
@@ -358,7 +478,8 @@ mod tests {
     fn what_is_not_supported_is_refused_by_name() {
         for (change, param, code) in [
             (json!({ "frobnicate": 1 }), "frobnicate", "unknown_parameter"),
-            (json!({ "tools": [{}] }), "tools", "unsupported_parameter"),
+            (json!({ "tools": [{}] }), "type", "missing_required_parameter"),
+            (json!({ "tool_choice": "required" }), "tool_choice", "invalid_value"),
             (json!({ "logit_bias": { "five": 1 } }), "logit_bias", "invalid_value"),
             (json!({ "logit_bias": { "5": "1" } }), "logit_bias", "invalid_value"),
             (json!({ "logit_bias": { "5": 101 } }), "logit_bias", "invalid_value"),
@@ -367,11 +488,7 @@ mod tests {
             (json!({ "n": 9 }), "n", "invalid_value"),
             (json!({ "top_logprobs": 2 }), "top_logprobs", "invalid_parameter"),
             (json!({ "logprobs": true, "top_logprobs": 21 }), "top_logprobs", "invalid_value"),
-            (
-                json!({ "response_format": { "type": "json_object" } }),
-                "response_format",
-                "unsupported_parameter",
-            ),
+            (json!({ "response_format": { "type": "xml" } }), "response_format", "invalid_value"),
             (json!({ "stream_options": {} }), "stream_options", "invalid_parameter"),
             (json!({ "max_tokens": 1, "max_completion_tokens": 1 }), "max_tokens", "invalid_parameter"),
             (json!({ "max_tokens": 0 }), "max_tokens", "invalid_value"),
@@ -382,7 +499,8 @@ mod tests {
             (json!({ "stop": "" }), "stop", "invalid_value"),
             (json!({ "metadata": { "purpose": "" } }), "metadata.purpose", "invalid_value"),
             (json!({ "metadata": { "purpose": 7 } }), "metadata.purpose", "invalid_value"),
-            (json!({ "messages": [{ "role": "tool", "content": "x" }] }), "messages.role", "invalid_value"),
+            (json!({ "response_format": { "type": "json_schema" } }), "response_format", "invalid_value"),
+            (json!({ "messages": [{ "role": "robot", "content": "x" }] }), "messages.role", "invalid_value"),
             (json!({ "messages": [{ "role": "user" }] }), "messages.content", "missing_required_parameter"),
             (
                 json!({ "messages": [{ "role": "user", "content": "x", "name": "n" }] }),

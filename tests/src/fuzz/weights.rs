@@ -11,8 +11,9 @@
 
 use std::io::Cursor;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use adyton_engine::{Generation, Limits, Model, Sampling};
+use adyton_engine::{Engine, Generation, Limits, Model, Sampling, Scope};
 use adyton_guardrail::{Action, Guardrail, Message, Prompt, Role, Settings, Text};
 
 /// Far below the defaults: a run must be short, and a large allocation must show.
@@ -22,10 +23,11 @@ const LIMITS: Limits = Limits {
     max_tensors: 64,
     max_array_elements: 4096,
     max_context: 64,
+    max_memory: 256 << 20,
 };
 const ALIGNMENT: usize = 32;
-const EMBED: usize = 8;
-const FFN: usize = 4;
+const EMBED: usize = 32;
+const FFN: usize = 16;
 /// Value types (gguf.md, `gguf_metadata_value_type`) and the tensor type F32 (ggml.h).
 const U32: u32 = 4;
 const I32: u32 = 5;
@@ -62,10 +64,16 @@ fn run(model: Arc<Model>, control: Vec<String>) {
         return;
     };
     let Ok(sampling) = Sampling::new(1).max_tokens(2) else { return };
-    let Ok(mut generation) = Generation::start(&model, &screened, sampling) else { return };
-    for _ in 0..2 {
+    let Ok(generation) = Generation::start(&model, &screened, sampling) else { return };
+    let usual = adyton_engine::Settings::for_this_machine();
+    let small = adyton_engine::Settings { threads: 1, running: 1, rows: 8, cache_bytes: 16 << 20, ..usual };
+    let Ok(mut engine) = Engine::new(model, small) else { return };
+    let now = Instant::now();
+    let scope = Scope { owner: [0; 32], session: 0 };
+    let _: Result<_, _> = engine.submit(generation, scope, now + Duration::from_secs(60));
+    for _ in 0..4 {
         // An error is an answer too; only a panic is not.
-        let _: Result<_, _> = generation.step();
+        engine.step(now, &mut |_, _| {});
     }
 }
 

@@ -22,7 +22,8 @@ async fn an_answer_streams_and_its_receipt_holds() {
     assert!(session.claims().simulated());
     assert_eq!(session.manifest().unwrap().model, MODEL_NAME);
 
-    let france = Question { prompt: "What is the capital of France?".into(), ..question(24) };
+    let prompt = "What is the capital of France? Answer in one sentence.".into();
+    let france = Question { prompt, ..question(40) };
     let first = ask(&world, &session, &france).await.unwrap();
     let second = ask(&world, &session, &france).await.unwrap();
     assert!(first.text.contains("Paris"), "the model answered off the point");

@@ -145,13 +145,20 @@ fn shapes_follow_from_the_metadata() {
 
 #[test]
 fn metadata_are_bounded() {
-    let cases: [(&str, Value, &str); 14] = [
+    let cases: [(&str, Value, &str); 17] = [
         ("llama.block_count", Value::U32(0), "out of range"),
         ("llama.block_count", Value::U32(u32::MAX), "out of range"),
         ("llama.block_count", Value::I32(-1), "not a whole number"),
         ("llama.block_count", text("2"), "not a whole number"),
         ("llama.context_length", Value::U32(0), "out of range"),
         ("llama.embedding_length", Value::U64(u64::MAX), "out of range"),
+        ("llama.embedding_length", Value::U32(72), "is no multiple of 16"),
+        ("llama.feed_forward_length", Value::U32(100), "is no multiple of 16"),
+        (
+            "llama.attention.head_count",
+            Value::U32(8),
+            "gives heads of a width that is zero, huge, or no multiple of 16",
+        ),
         ("llama.attention.head_count", Value::U32(0), "out of range"),
         ("llama.attention.head_count_kv", Value::U32(3), "does not divide the number of heads"),
         ("llama.rope.freq_base", Value::F32(f32::NAN), "out of range"),

@@ -43,7 +43,7 @@ fn each_row_goes_to_one_thread() {
     for (length, width) in [(0, 3), (3, 3), (300, 3), (301, 3), (5, 0)] {
         let mut data = vec![0; length];
         pool.rows(&mut data, width, &|index, row| row.iter_mut().for_each(|value| *value += index + 1));
-        let rows = length / width.max(1);
+        let rows = length / width.max(1) * width.min(1);
         assert!(data.iter().enumerate().all(|(i, value)| {
             let row = i / width.max(1);
             *value == if row < rows { row + 1 } else { 0 }
