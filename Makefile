@@ -9,7 +9,7 @@ MODEL ?=
 BIN := target/release
 model_flag = $(if $(MODEL),--model "$(MODEL)",)
 
-.PHONY: help run serve test build model setup sdk format lint bench deny clean
+.PHONY: help run serve test build model setup sdk format lint bench bench-engine deny clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,11 @@ lint: setup ## Lints, warnings denied
 
 bench: build model ## Print medians: appraisal, handshake, first token, tokens a second
 	$(CARGO) bench --locked -p adyton-tests --bench paths
+
+bench-engine: build model ## This engine and llama.cpp side by side, on a quiet machine: about ten minutes, and as many to build llama.cpp once
+	@tests/fetch-llama
+	@tests/fetch-qwen
+	$(CARGO) bench --locked -p adyton-tests --bench engine
 
 deny: ## Licences, advisories, sources, with cargo-deny (cargo install cargo-deny)
 	$(CARGO) deny check

@@ -15,7 +15,7 @@ use adyton_engine::{
     Settings, StartError, Usage,
 };
 use adyton_guardrail::{Prompt, Screened, Text};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::mpsc as sync;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -27,6 +27,9 @@ pub const MAX_ANSWERS: usize = 64;
 /// Text that was chosen within this time leaves together. Each piece costs a record, an event and a wake-up in every process on
 /// its way; forty a second look like a steady stream.
 const TOGETHER: Duration = Duration::from_millis(25);
+
+/// How soon after a lease is over an idle engine forgets what it kept; as long as a lease is good for.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Why a generation was not taken on.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -66,6 +69,8 @@ pub struct TokenStream {
     spent: Spent,
     prompt_tokens: usize,
     answers: usize,
+    /// Held until the text has left, not only until it was generated: what waits for a slow client takes memory.
+    _places: Arc<Places>,
 }
 
 impl TokenStream {
@@ -136,7 +141,7 @@ enum Command {
 }
 
 struct Job {
-    places: Places,
+    places: Arc<Places>,
     generations: Vec<Generation>,
     scope: Scope,
     // Unbounded, but bounded by nature: one event a token, and a grant says how many.
@@ -152,6 +157,8 @@ pub struct Generator {
     taken: Arc<Mutex<HashMap<Owner, usize>>>,
     /// Tokens that the memory for keys and values holds.
     capacity: usize,
+    /// Sessions that are open.
+    sessions: Arc<Mutex<HashSet<u64>>>,
 }
 
 impl Generator {
@@ -163,11 +170,10 @@ impl Generator {
         let (commands, incoming) = sync::channel();
         let model = Arc::new(model);
         let engine = Engine::new(Arc::clone(&model), settings).map_err(std::io::Error::other)?;
-        let capacity = engine.capacity();
-        std::thread::Builder::new()
-            .name("engine".into())
-            .spawn(move || Work { engine, answers: HashMap::new() }.run(&incoming, &lease))?;
-        Ok(Generator { model, commands, taken: Arc::default(), capacity })
+        let (capacity, sessions) = (engine.capacity(), Arc::<Mutex<HashSet<u64>>>::default());
+        let work = Work { engine, answers: HashMap::new(), sessions: Arc::clone(&sessions) };
+        std::thread::Builder::new().name("engine".into()).spawn(move || work.run(&incoming, &lease))?;
+        Ok(Generator { model, commands, taken: Arc::default(), capacity, sessions })
     }
 
     /// The model.
@@ -222,14 +228,25 @@ impl Generator {
         let prompt_tokens = generations.first().map_or(0, |generation| generation.usage().prompt_tokens);
         let scope = Scope { owner: grant.principal(), session: asked.session };
         let (events, stream) = mpsc::unbounded_channel();
-        let spent = grant.spend();
+        let (spent, places) = (grant.spend(), Arc::new(places));
+        let _places = Arc::clone(&places);
         let job = Job { generations, scope, events, until: spent.until(), places };
         self.commands.send(Command::Begin(job)).map_err(|_| Refused::Stopped)?;
-        Ok(TokenStream { events: stream, spent, prompt_tokens, answers: asked.answers })
+        Ok(TokenStream { events: stream, spent, prompt_tokens, answers: asked.answers, _places })
     }
 
-    /// Forgets what a session left behind for its next turn: it is over.
+    /// Begins to keep what a session leaves behind for its next turn.
+    pub fn remember(&self, session: u64) {
+        if let Ok(mut open) = self.sessions.lock() {
+            open.insert(session);
+        }
+    }
+
+    /// Forgets what a session left behind: it is over.
     pub fn forget(&self, session: u64) {
+        if let Ok(mut open) = self.sessions.lock() {
+            open.remove(&session);
+        }
         // If the engine is gone, so is all that it knew.
         let _ = self.commands.send(Command::Forget(session));
     }
@@ -254,6 +271,7 @@ impl Drop for EndsWithTheEngine {
 struct Work {
     engine: Engine,
     answers: HashMap<SequenceId, Outgoing>,
+    sessions: Arc<Mutex<HashSet<u64>>>,
 }
 
 /// One answer on its way out.
@@ -271,10 +289,14 @@ struct Outgoing {
 impl Work {
     fn run(mut self, incoming: &sync::Receiver<Command>, lease: &Lease) {
         let _guard = EndsWithTheEngine;
+        adyton_engine::give_way();
         loop {
             if self.engine.is_idle() {
-                let Ok(command) = incoming.recv() else { return };
-                self.obey(command);
+                match self.wait(incoming) {
+                    Ok(command) => self.obey(command),
+                    Err(sync::RecvTimeoutError::Timeout) => {}
+                    Err(sync::RecvTimeoutError::Disconnected) => return,
+                }
             }
             while let Ok(command) = incoming.try_recv() {
                 self.obey(command);
@@ -283,12 +305,23 @@ impl Work {
         }
     }
 
+    /// Waits for a command. While something is kept, the lease is looked at now and then: without it, nothing is.
+    fn wait(&self, incoming: &sync::Receiver<Command>) -> Result<Command, sync::RecvTimeoutError> {
+        if self.engine.keeps() {
+            return incoming.recv_timeout(LOOK);
+        }
+        incoming.recv().map_err(|_| sync::RecvTimeoutError::Disconnected)
+    }
+
     fn obey(&mut self, command: Command) {
         let Job { places, generations, scope, events, until } = match command {
             Command::Begin(job) => job,
             Command::Forget(session) => return self.engine.forget(session),
         };
-        let places = Arc::new(places);
+        // Told before the session ended, taken up after: nobody would forget it again.
+        if !self.sessions.lock().is_ok_and(|open| open.contains(&scope.session)) {
+            return;
+        }
         for (number, generation) in generations.into_iter().enumerate() {
             let events = events.clone();
             match self.engine.submit(generation, scope, until) {

@@ -65,6 +65,7 @@ async fn connection(
     let tls: SharedTls = Arc::new(Mutex::new(tls));
     let session = Arc::new(Session::new(Arc::clone(&tls), identity));
     let served = Arc::clone(&session);
+    house.generator.remember(session.id());
     let _forgotten = Forgotten { house: Arc::clone(&house), session: session.id() };
     let service = service_fn(move |request| {
         let (house, session) = (Arc::clone(&house), Arc::clone(&served));

@@ -6,7 +6,7 @@ use adyton_attestation::anchor::TrustAnchor;
 use adyton_attestation::appraisal::appraise_archived;
 use adyton_client::chat::{Question, chat};
 use adyton_client::session::{AttestedSession, connect};
-use adyton_tests::alone::{Alone, Timed};
+use adyton_tests::alone::{Alone, Askers, Timed};
 use adyton_tests::mock_nsm::{InitialPcrs, MockConfig, MockNsm};
 use adyton_tests::simulation::now_ms;
 use adyton_tests::world::{Plan, World, default_model};
@@ -93,6 +93,7 @@ async fn handshake(world: &World) -> Result<()> {
 
 /// Whole path and engine take turns on the same prompts: one at a time, then eight.
 async fn side_by_side(world: &World) -> Result<()> {
+    adyton_engine::give_way();
     let mut alone = Alone::load(&default_model()?, |settings| settings)?;
     let session = connect(&world.target(), &world.policy()?).await?;
     for (size, streams) in [(64, 1), (512, 1), (128, 8)] {
@@ -101,12 +102,11 @@ async fn side_by_side(world: &World) -> Result<()> {
             // New prompts in each turn: a session's next turn need not read again what it read before.
             let prompts: Vec<String> =
                 (0..streams).map(|n| alone.prompt(size, turn * streams + n)).collect::<Result<_>>()?;
-            let inside = alone.run(&prompts, TOKENS as usize)?;
+            let inside = alone.run(Askers::One, &prompts, TOKENS as usize)?;
             let outside = path_run(world, &session, &prompts).await?;
             // The first of each warms caches and is not counted.
             if turn > 0 {
-                // Greedy, so the same tokens.
-                path.push(Run { tokens: inside.iter().map(|one| one.tokens).sum(), ..outside });
+                path.push(outside);
                 engine.push(Run::of(&inside));
             }
         }
@@ -179,18 +179,22 @@ async fn path_run(world: &World, session: &AttestedSession, prompts: &[String]) 
         let (anchor, token) = (&anchor, &token);
         async move {
             let (mut first, mut last) = (None, Duration::ZERO);
-            chat(session, anchor, Some(token), &question, |text| {
+            let answered = chat(session, anchor, Some(token), &question, |text| {
                 if !text.is_empty() {
                     last = start.elapsed();
                     first.get_or_insert(last);
                 }
             })
             .await?;
+            anyhow::ensure!(
+                answered.finish_reason == "length",
+                "an answer ended early: its rate would not compare"
+            );
             Ok::<_, anyhow::Error>((first.context("the path said nothing")?, last))
         }
     };
     let answers = futures_util::future::try_join_all(prompts.iter().map(ask)).await?;
     let first = answers.iter().map(|(first, _)| *first).min().unwrap_or_default();
     let last = answers.iter().map(|(_, last)| *last).max().unwrap_or_default();
-    Ok(Run { first, last, tokens: 0 })
+    Ok(Run { first, last, tokens: prompts.len() * TOKENS as usize })
 }

@@ -17,8 +17,16 @@ pub struct Alone {
     model: Arc<Model>,
     guardrail: Guardrail,
     engine: Engine,
-    /// Each run has a session of its own, so that nothing is taken over from the one before.
     session: u64,
+}
+
+/// Who asks for the answers of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Askers {
+    /// One principal in one session, which goes on from run to run: what prompts begin with alike is read once.
+    One,
+    /// As many principals as there are answers, each for the first time.
+    Many,
 }
 
 /// Times of one answer, from the moment that all were asked for.
@@ -66,7 +74,11 @@ impl Alone {
     pub fn generation(&self, prompt: &str, tokens: usize) -> Result<Generation> {
         let message = Message { role: Role::User, content: prompt.into() };
         let (prompt, _) = self.guardrail.screen(Prompt { messages: vec![message] })?;
-        Ok(Generation::start(&self.model, &prompt, Sampling::greedy().max_tokens(tokens)?)?)
+        // As many tokens as asked for: those that end a turn are ruled out.
+        let tokenizer = self.model.tokenizer();
+        let ends = (0..u32::try_from(tokenizer.vocabulary())?).filter(|id| tokenizer.is_end(*id));
+        let sampling = Sampling::greedy().biases(ends.map(|id| (id, -100.0)).collect())?;
+        Ok(Generation::start(&self.model, &prompt, sampling.max_tokens(tokens)?)?)
     }
 
     /// A prompt of exactly `tokens` tokens once rendered, unlike those of other numbers from its first words on.
@@ -89,17 +101,18 @@ impl Alone {
             .with_context(|| format!("no prompt of exactly {tokens} tokens"))
     }
 
-    /// Answers all prompts at once, each as if another principal had asked.
+    /// Answers all prompts at once.
     ///
     /// # Errors
     /// If an answer is cut, or a prompt does not fit.
-    pub fn run(&mut self, prompts: &[String], tokens: usize) -> Result<Vec<Timed>> {
+    pub fn run(&mut self, askers: Askers, prompts: &[String], tokens: usize) -> Result<Vec<Timed>> {
         let start = Instant::now();
         let until = start + Duration::from_secs(3600);
         let mut timed: BTreeMap<SequenceId, Timed> = BTreeMap::new();
         for (owner, prompt) in (0u8..).zip(prompts) {
             let generation = self.generation(prompt, tokens)?;
             let prompt_tokens = generation.usage().prompt_tokens;
+            let owner = if askers == Askers::One { 0 } else { owner };
             let scope = Scope { owner: [owner; 32], session: self.session };
             let id = self.engine.submit(generation, scope, until)?;
             timed.insert(id, Timed { prompt_tokens, ..Timed::default() });
@@ -116,8 +129,10 @@ impl Alone {
                 }
             });
         }
-        self.engine.forget(self.session);
-        self.session += 1;
+        if askers == Askers::Many {
+            self.engine.forget(self.session);
+            self.session += 1;
+        }
         cut.map_or_else(|| Ok(timed.into_values().collect()), |error| Err(error.into()))
     }
 }

@@ -160,11 +160,26 @@ impl World {
     /// # Errors
     /// If the issuer's key cannot be read.
     pub fn token(&self, roles: &[&str], clearance: u8, from: i64, lifetime: u64) -> Result<String> {
+        self.token_of("developer", roles, clearance, from, lifetime)
+    }
+
+    /// As `token`, for another principal.
+    ///
+    /// # Errors
+    /// If the issuer's key cannot be read.
+    pub fn token_of(
+        &self,
+        subject: &str,
+        roles: &[&str],
+        clearance: u8,
+        from: i64,
+        lifetime: u64,
+    ) -> Result<String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let iat = now.checked_add_signed(from).context("time")?;
         let claims = token::Claims {
             iss: ISSUER.into(),
-            sub: "developer".into(),
+            sub: subject.into(),
             aud: AUDIENCE.into(),
             iat,
             exp: iat + lifetime,

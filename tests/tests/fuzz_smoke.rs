@@ -23,14 +23,16 @@ use adyton_tests::fuzz::{TARGETS, Target, seeds};
 const MAX_INPUT: usize = 16 * 1024;
 /// Executions of a target that is not listed below: all together take well under 30 s in release on two cores.
 const EXECUTIONS: u32 = 200_000;
-/// Targets whose executions take a signature, a chain of certificates, a model or several screens each.
-const SLOW: [(&str, u32); 6] = [
+/// Targets whose executions take a signature, a chain of certificates, a model, several screens or a
+/// compiled grammar each.
+const SLOW: [(&str, u32); 7] = [
     ("attestation_document", 4_000),
     ("bearer_token", 10_000),
     ("gguf", 40_000),
     ("guardrail_output", 40_000),
     ("receipt", 40_000),
     ("receipt_bundle", 20_000),
+    ("shape", 10_000),
 ];
 /// In a debug build arithmetic is checked and slow.
 const SHARE: u32 = if cfg!(debug_assertions) { 20 } else { 1 };
@@ -220,6 +222,11 @@ fn guardrail_settings() {
 #[test]
 fn gguf() {
     explore_named("gguf");
+}
+
+#[test]
+fn shape() {
+    explore_named("shape");
 }
 
 #[test]

@@ -118,6 +118,26 @@ struct Sequence {
     cache: KvCache,
     scope: Scope,
     until: Instant,
+    /// Its session is over: nothing of it is kept.
+    forgotten: bool,
+}
+
+/// What one sequence computes in a step.
+struct Planned {
+    id: SequenceId,
+    /// Its own next tokens, then guesses.
+    tokens: Zeroizing<Vec<u32>>,
+    /// How many are its own.
+    own: usize,
+    /// Whether they are the last that it knows.
+    last: bool,
+}
+
+impl Planned {
+    /// The logits of so many of its rows are wanted: of the last that is its own, and of the guesses.
+    fn asks(&self) -> usize {
+        if self.last { self.tokens.len() - self.own + 1 } else { 0 }
+    }
 }
 
 /// What a finished sequence left behind.
@@ -220,7 +240,8 @@ impl Engine {
         let id = SequenceId(self.next);
         self.next += 1;
         self.scheduler.submit(id, scope.owner, generation.tokens().len(), self.settings.guesses);
-        self.sequences.insert(id, Sequence { generation, cache: KvCache::default(), scope, until });
+        self.sequences
+            .insert(id, Sequence { generation, cache: KvCache::default(), scope, until, forgotten: false });
         Ok(id)
     }
 
@@ -233,8 +254,16 @@ impl Engine {
         self.rest();
     }
 
-    /// Forgets what a session left behind.
+    /// True if something is kept for a session's next turn.
+    pub fn keeps(&self) -> bool {
+        !self.kept.is_empty()
+    }
+
+    /// Forgets what a session left behind, and what its running sequences will leave.
     pub fn forget(&mut self, session: u64) {
+        for sequence in self.sequences.values_mut().filter(|s| s.scope.session == session) {
+            sequence.forgotten = true;
+        }
         let (gone, kept) =
             std::mem::take(&mut self.kept).into_iter().partition(|k| k.scope.session == session);
         self.kept = kept;
@@ -257,8 +286,7 @@ impl Engine {
         while self.scheduler.wanted() + self.kept_blocks() > self.blocks.most() && self.evict() {}
         let plan = self.scheduler.plan(self.kept_blocks());
         self.make_way(&plan);
-        let failed = self.compute(&plan, emit);
-        if let Some(error) = failed {
+        if let Err(error) = self.compute(&plan, emit) {
             for (id, _) in plan.spans {
                 self.end(id, Some(error.clone()), emit);
             }
@@ -300,78 +328,87 @@ impl Engine {
     }
 
     /// The forward pass over the planned rows, and a choice for each sequence whose tokens are all read.
-    fn compute(&mut self, plan: &Plan, emit: &mut dyn FnMut(SequenceId, Event)) -> Option<EngineError> {
-        let Engine { model, work, blocks, scheduler, sequences, settings, .. } = self;
-        let mut ids = Vec::with_capacity(plan.spans.len());
-        let mut guessed: Vec<Zeroizing<Vec<u32>>> = Vec::new();
-        let mut spans = Vec::with_capacity(plan.spans.len());
-        for (id, sequence) in sequences.iter() {
-            let Some((_, count)) = plan.spans.iter().find(|(planned, _)| planned == id) else { continue };
-            let (start, tokens) = (sequence.cache.len(), sequence.generation.tokens());
-            let end = tokens.len().min(start + count);
-            let mut now = Zeroizing::new(Vec::with_capacity(end - start + settings.guesses));
-            now.extend_from_slice(&tokens[start..end]);
-            if end == tokens.len() && end - start == 1 && settings.guesses > 0 {
-                let room =
-                    sequence.generation.longest().saturating_sub(tokens.len() + 1).min(settings.guesses);
-                now.extend_from_slice(lookup::guess(tokens, room));
-            }
-            ids.push((*id, end == tokens.len(), end - start));
-            guessed.push(now);
+    fn compute(&mut self, plan: &Plan, emit: &mut dyn FnMut(SequenceId, Event)) -> Result<(), EngineError> {
+        let planned = self.planned(plan);
+        if planned.is_empty() {
+            return Ok(());
         }
-        let planned = sequences.iter_mut().filter(|(id, _)| ids.iter().any(|(planned, ..)| planned == *id));
-        for (((_, sequence), tokens), (_, asks, own)) in planned.zip(&guessed).zip(&ids) {
-            let cache = &mut sequence.cache;
-            if !blocks.grow(cache, cache.len() + tokens.len()) {
-                return Some(EngineError::OutOfRange);
-            }
-            let logits = if *asks { tokens.len() - own + 1 } else { 0 };
-            spans.push(Span { cache, tokens, logits });
-        }
-        if spans.is_empty() {
-            return None;
-        }
-        if let Err(error) = model.transformer.run(work, &mut spans) {
-            return Some(error);
-        }
-        drop(spans);
+        self.forward(&planned)?;
         let mut row = 0;
-        let mut over = Vec::new();
-        for ((id, asks, own), tokens) in ids.iter().zip(&guessed) {
-            let Some(sequence) = sequences.get_mut(id) else { continue };
-            if *asks {
-                let guesses = &tokens[*own..];
-                let mut ended = None;
-                for n in 0..=guesses.len() {
-                    let logits = work.logits(row + n, model.transformer.config.vocab);
-                    let isa = settings.isa;
-                    match sequence.generation.choose(isa, logits, &mut |event| emit(*id, event)) {
-                        Ok(Some(token)) if guesses.get(n) == Some(&token) => {}
-                        Ok(Some(_)) => break,
-                        Ok(None) => {
-                            ended = Some(None);
-                            break;
-                        }
-                        Err(error) => {
-                            ended = Some(Some(error));
-                            break;
-                        }
-                    }
+        for one in &planned {
+            if one.asks() > 0 {
+                let end = self.choose(one, row, emit);
+                row += one.asks();
+                if let Some(error) = end {
+                    self.end(one.id, error, emit);
                 }
-                row += guesses.len() + 1;
-                if let Some(end) = ended {
-                    over.push((*id, end));
-                }
-                // What was guessed wrong was computed in vain.
-                let read = sequence.generation.tokens().len() - 1;
-                blocks.cut(&mut sequence.cache, read);
             }
-            scheduler.note(*id, sequence.generation.tokens().len(), sequence.cache.len());
+            if let Some(sequence) = self.sequences.get(&one.id) {
+                self.scheduler.note(one.id, sequence.generation.tokens().len(), sequence.cache.len());
+            }
         }
-        for (id, error) in over {
-            self.end(id, error, emit);
+        Ok(())
+    }
+
+    /// What each planned sequence computes, in the order of their ids.
+    fn planned(&self, plan: &Plan) -> Vec<Planned> {
+        let mut all = Vec::with_capacity(plan.spans.len());
+        for (id, sequence) in &self.sequences {
+            let Some((_, count)) = plan.spans.iter().find(|(planned, _)| planned == id) else { continue };
+            let (start, known) = (sequence.cache.len(), sequence.generation.tokens());
+            let end = known.len().min(start + count);
+            let (own, last) = (end - start, end == known.len());
+            let mut tokens = Zeroizing::new(Vec::with_capacity(own + self.settings.guesses));
+            tokens.extend_from_slice(&known[start..end]);
+            if last && own == 1 && self.settings.guesses > 0 {
+                let room = sequence.generation.longest().saturating_sub(known.len() + 1);
+                tokens.extend_from_slice(lookup::guess(known, room.min(self.settings.guesses)));
+            }
+            all.push(Planned { id: *id, tokens, own, last });
         }
-        None
+        all
+    }
+
+    fn forward(&mut self, planned: &[Planned]) -> Result<(), EngineError> {
+        let Engine { model, work, blocks, sequences, .. } = self;
+        let mut spans = Vec::with_capacity(planned.len());
+        // Both in the order of ids.
+        let chosen = sequences.iter_mut().filter(|(id, _)| planned.iter().any(|one| one.id == **id));
+        for (one, (_, sequence)) in planned.iter().zip(chosen) {
+            let cache = &mut sequence.cache;
+            if !blocks.grow(cache, cache.len() + one.tokens.len()) {
+                return Err(EngineError::OutOfRange);
+            }
+            spans.push(Span { cache, tokens: &one.tokens, logits: one.asks() });
+        }
+        model.transformer.run(work, &mut spans)
+    }
+
+    /// Chooses a sequence's next token from its logits, which begin at `row`; and further ones, as long as the guesses come
+    /// true. If the sequence is over, with what error, if any.
+    fn choose(
+        &mut self,
+        one: &Planned,
+        row: usize,
+        emit: &mut dyn FnMut(SequenceId, Event),
+    ) -> Option<Option<EngineError>> {
+        let Engine { model, work, blocks, sequences, settings, .. } = self;
+        let sequence = sequences.get_mut(&one.id)?;
+        let guesses = &one.tokens[one.own..];
+        let mut end = None;
+        for n in 0..one.asks() {
+            let logits = work.logits(row + n, model.transformer.config.vocab);
+            match sequence.generation.choose(settings.isa, logits, &mut |event| emit(one.id, event)) {
+                Ok(Some(token)) if guesses.get(n) == Some(&token) => continue,
+                Ok(Some(_)) => {}
+                Ok(None) => end = Some(None),
+                Err(error) => end = Some(Some(error)),
+            }
+            break;
+        }
+        // What was guessed wrong was computed in vain.
+        blocks.cut(&mut sequence.cache, sequence.generation.tokens().len() - 1);
+        end
     }
 
     /// Takes a sequence out. Without an error it was finished, and what it computed is kept for its session's next turn.
@@ -381,6 +418,9 @@ impl Engine {
         if let Some(error) = error {
             self.blocks.cut(&mut sequence.cache, 0);
             return emit(id, Event::Cut(error));
+        }
+        if sequence.forgotten {
+            return self.blocks.cut(&mut sequence.cache, 0);
         }
         let Sequence { generation, cache, scope, .. } = sequence;
         let tokens = Zeroizing::new(generation.tokens()[..cache.len()].to_vec());

@@ -13,7 +13,8 @@
 //! - A row's numbers depend on its own sequence only, bit for bit: not on the rows beside it, on how a prompt is cut into
 //!   chunks, or on the number of threads.
 //! - It reads and writes the caches it is given and its own workspace, and nothing else.
-//! - A step allocates nothing once the workspace has met its largest batch.
+//!
+//! Buffers are made once, for the largest batch.
 //!
 //! Rotary pairs are (i, i + dim / 2), as in GPT-NeoX. Files whose pairs are neighbours have the rows of Q and K put in that order
 //! when they are loaded (`weights`); the products of queries and keys do not notice.

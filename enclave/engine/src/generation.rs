@@ -5,7 +5,7 @@
 //! - Tokens, keys, values and held text are wiped when the answer is over.
 //! - The same model, prompt, settings and seed give the same answer, whatever runs beside it.
 //!
-//! Does not: run by itself; an [`Engine`](crate::Engine) runs many together. Does not screen what the model says; the caller
+//! Does not: wipe the sampler's counts of tokens, which it frees. Does not run by itself; an [`Engine`](crate::Engine) runs many together. Does not screen what the model says; the caller
 //! sends every [`Text`] through the output screen.
 //!
 //! ```compile_fail,E0308

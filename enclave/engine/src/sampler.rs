@@ -69,8 +69,12 @@ impl Sampler {
     ) -> Result<Choice, EngineError> {
         let best = vector::best(isa, logits).ok_or(EngineError::NotFinite)?;
         let raw = self.sampling.likeliest.map(|count| (count, Zeroizing::new(logits.to_vec())));
-        let changed = self.penalise(logits) | self.lean(logits) | (mask(logits)? == Masked::Some);
-        let best = if changed { likeliest(logits) } else { Some((best.0 as u32, best.1)) };
+        let changed = self.penalise(logits) | self.lean(logits);
+        let best = match mask(logits)? {
+            Masked::Some => likeliest(logits),
+            Masked::Nothing if changed => vector::best(isa, logits).map(numbered),
+            Masked::Nothing => Some(numbered(best)),
+        };
         let (best, top) = best.ok_or(EngineError::NotFinite)?;
         let token = if self.sampling.temperature == 0.0 { best } else { self.draw(isa, logits, top) };
         *self.counts.entry(token).or_insert(0) += 1;
@@ -157,6 +161,10 @@ impl Sampler {
         let logit = raw.get(token as usize).copied().unwrap_or(f32::MIN);
         Logprobs { chosen: logprob((token, logit)), likeliest: all.iter().copied().map(logprob).collect() }
     }
+}
+
+fn numbered((at, logit): (usize, f32)) -> Weighed {
+    (at as u32, logit)
 }
 
 fn heavier(a: &Weighed, b: &Weighed) -> std::cmp::Ordering {

@@ -11,7 +11,7 @@
 //! Does not: know what a token is. The caller says how many each sequence has and does what the plan says.
 
 use crate::cache::blocks_for;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Names a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,9 +75,12 @@ pub(crate) struct Scheduler {
     /// In the order of their numbers, which is that of their coming.
     waiting: BTreeMap<SequenceId, Entry>,
     running: BTreeMap<SequenceId, Entry>,
-    /// Tokens computed for each owner that has a sequence here.
+    /// Tokens computed for each owner: of those who have a sequence here, and of some who had.
     served: BTreeMap<Owner, u64>,
 }
+
+/// Owners whose count is remembered while they are away, so that nobody is new again after each answer.
+const MAX_REMEMBERED: usize = 1024;
 
 impl Scheduler {
     pub(crate) fn new(bounds: Bounds) -> Scheduler {
@@ -86,17 +89,18 @@ impl Scheduler {
 
     /// Takes a sequence on. `id` is larger than every one before.
     pub(crate) fn submit(&mut self, id: SequenceId, owner: Owner, tokens: usize, guesses: usize) {
-        let least = self.served.values().copied().min().unwrap_or(0);
-        self.served.entry(owner).or_insert(least);
+        let least = self.all().map(|entry| self.served(entry.owner)).min().unwrap_or(0);
+        let served = self.served.entry(owner).or_insert(least);
+        *served = least.max(*served);
         self.waiting.insert(id, Entry { id, owner, tokens, computed: 0, guesses });
     }
 
     /// Forgets a sequence, wherever it is.
     pub(crate) fn remove(&mut self, id: SequenceId) {
         let gone = self.running.remove(&id).or_else(|| self.waiting.remove(&id));
-        let Some(Entry { owner, .. }) = gone else { return };
-        if !self.all().any(|entry| entry.owner == owner) {
-            self.served.remove(&owner);
+        if gone.is_some() && self.served.len() > MAX_REMEMBERED {
+            let here: BTreeSet<Owner> = self.all().map(|entry| entry.owner).collect();
+            self.served.retain(|owner, _| here.contains(owner));
         }
     }
 

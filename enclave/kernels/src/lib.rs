@@ -12,7 +12,7 @@
 //! Trusts: the processor's own word about its instructions.
 //!
 //! This is the one crate of the workspace with `unsafe`: vector instructions (`avx2`, `avx512`), threads that share a
-//! buffer (`pool`, `matrix`), and one call for large pages (`store`).
+//! buffer (`pool`, `matrix`), and two system calls (large pages in `store`, turns in `courtesy`).
 
 mod activations;
 pub mod attention;
@@ -20,6 +20,7 @@ pub mod attention;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod courtesy;
 mod form;
 mod isa;
 mod matrix;
@@ -33,6 +34,7 @@ pub mod vector;
 mod tests;
 
 pub use activations::Activations;
+pub use courtesy::give_way;
 pub use form::Format;
 pub use isa::Isa;
 pub use matrix::{Matrix, PackError};

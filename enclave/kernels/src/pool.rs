@@ -8,6 +8,7 @@
 //! Does not: share the machine politely while a job runs. A decode step is some hundred jobs of a few microseconds; to
 //! sleep and be woken between two of them takes longer than either.
 
+use crate::courtesy::give_way;
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::io;
@@ -207,6 +208,7 @@ impl<T> Spread<T> {
 unsafe impl<T: Send> Sync for Spread<T> {}
 
 fn serve(shared: &Shared, number: usize) {
+    give_way();
     let mut seen = 0;
     loop {
         let mut waited = 0;

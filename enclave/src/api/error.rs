@@ -180,6 +180,9 @@ impl From<Refused> for ApiError {
             Refused::Start(e @ StartError::ContextExceeded { .. }) => {
                 ApiError::parameter("messages", "context_length_exceeded", e.to_string())
             }
+            Refused::Start(e @ StartError::Shape(_)) => {
+                ApiError::parameter("response_format", "invalid_value", e.to_string())
+            }
             Refused::Start(e) => ApiError::parameter("messages", "unsupported_messages", e.to_string()),
         }
     }

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 /// The purpose of a request that names none (`metadata.purpose`).
 pub const DEFAULT_PURPOSE: &str = "general";
-/// Tokens of an answer whose request sets no limit. OpenAI has none, but a small model can repeat itself for long.
+/// Tokens of the answers to a request that sets no limit, together. OpenAI has none, but a small model can repeat itself for long.
 pub const DEFAULT_MAX_TOKENS: u32 = 1024;
 
 /// Parameters of OpenAI's API that this enclave does not have. Given and not null, they are refused.
@@ -213,7 +213,7 @@ impl ChatRequest {
             form,
             model: raw.model,
             answers: raw.n.unwrap_or(1),
-            max_tokens: asked.unwrap_or(DEFAULT_MAX_TOKENS),
+            max_tokens: asked.unwrap_or(DEFAULT_MAX_TOKENS / raw.n.unwrap_or(1).max(1)),
             limit: if asked.is_some() { Limit::Exactly } else { Limit::RoomLeft },
         })
     }

@@ -54,14 +54,14 @@ fn reading(threads: usize) -> f64 {
     })
 }
 
-/// The simplest product, over a matrix that stays in the first cache, with as many rows as prefill has.
+/// A product with the default model's format, over a matrix that stays in the cache, with as many rows as prefill has.
 fn multiplying(threads: usize) -> Option<f64> {
     const ROWS: usize = 256;
     const COLUMNS: usize = 512;
     const OUTPUTS: usize = 512;
-    let mut store = Store::with_capacity(Store::bytes_for(Format::Q8_0, OUTPUTS, COLUMNS)).ok()?;
-    let data = vec![1; COLUMNS / 32 * 34 * OUTPUTS];
-    let matrix = store.pack(Format::Q8_0, (OUTPUTS, COLUMNS), &data, |row| row).ok()?;
+    let mut store = Store::with_capacity(Store::bytes_for(Format::Q4_1, OUTPUTS, COLUMNS)).ok()?;
+    let data = vec![1; COLUMNS / 32 * 20 * OUTPUTS];
+    let matrix = store.pack(Format::Q4_1, (OUTPUTS, COLUMNS), &data, |row| row).ok()?;
     let (isa, mut pool) = (Isa::best(), Pool::new(threads).ok()?);
     let mut x = Activations::new(COLUMNS, ROWS);
     x.fill(isa, &mut pool, ROWS, &|_, row| row.fill(0.5));

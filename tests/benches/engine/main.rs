@@ -7,7 +7,7 @@ mod llama;
 mod machine;
 
 use adyton_engine::{Isa, Settings};
-use adyton_tests::alone::{Alone, Timed};
+use adyton_tests::alone::{Alone, Askers, Timed};
 use adyton_tests::world::default_model;
 use anyhow::{Context, Result, bail};
 use llama::Llama;
@@ -26,31 +26,42 @@ const CLIENTS: [usize; 4] = [1, 4, 8, 16];
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
-    match (arguments.next().as_deref(), arguments.next()) {
-        (Some("memory"), Some(model)) => return memory(Path::new(&model)),
-        (Some(other), _) => bail!("no such benchmark: {other}"),
-        (None, _) => {}
+    let (part, model) = (arguments.next(), arguments.next());
+    if let (Some("memory"), Some(model)) = (part.as_deref(), model) {
+        return memory(Path::new(&model));
     }
-    let llama = Llama::found()?;
-    let small = default_model()?;
-    let threads = std::thread::available_parallelism()?.get();
-    let bounds = machine::Bounds::measure(threads);
-    println!("{threads} threads, {}; {bounds}", Isa::best().name());
-    let all = |settings| settings;
-    one_stream("SmolLM2-135M Q4_1", &llama, &small, &small, all, &bounds)?;
-    if let Some(avx2) = Isa::all().into_iter().find(|isa| isa.name() == "avx2") {
-        one_stream("the same, AVX2 only", &llama, &small, &small, |s| Settings { isa: avx2, ..s }, &bounds)?;
+    let (llama, small) = (Llama::found()?, default_model()?);
+    let bounds = machine::Bounds::measure(std::thread::available_parallelism()?.get());
+    println!("{}; {bounds}", Isa::best().name());
+    match part.as_deref() {
+        None => {
+            one_model(&llama, &small, &bounds)?;
+            many_clients(&llama, &small)?;
+            larger_model(&llama, &small, &bounds)
+        }
+        Some("small") => one_model(&llama, &small, &bounds),
+        Some("clients") => many_clients(&llama, &small),
+        Some("large") => larger_model(&llama, &small, &bounds),
+        Some(other) => bail!("no such part: {other}; there are small, clients and large"),
+    }
+}
+
+fn one_model(llama: &Llama, small: &Path, bounds: &machine::Bounds) -> Result<()> {
+    one_stream("SmolLM2-135M Q4_1", llama, small, small, |settings| settings, bounds)?;
+    if let Some(isa) = Isa::all().into_iter().find(|isa| isa.name() == "avx2") {
+        one_stream("the same, AVX2 only", llama, small, small, |s| Settings { isa, ..s }, bounds)?;
     }
     let best = small.with_file_name("SmolLM2-135M-Instruct.Q4_0.gguf");
-    one_stream("the same, against llama.cpp's best format, Q4_0", &llama, &small, &best, all, &bounds)?;
-    many_clients(&llama, &small)?;
+    one_stream("the same, against llama.cpp's best format, Q4_0", llama, small, &best, |s| s, bounds)
+}
+
+fn larger_model(llama: &Llama, small: &Path, bounds: &machine::Bounds) -> Result<()> {
     let large = small.with_file_name("Qwen2.5-Coder-1.5B-Instruct.Q4_K_M.gguf");
-    if large.exists() {
-        one_stream("Qwen2.5-Coder-1.5B Q4_K_M", &llama, &large, &large, all, &bounds)?;
-    } else {
+    if !large.exists() {
         println!("\nSKIPPED: Qwen2.5-Coder-1.5B is absent; run tests/fetch-qwen");
+        return Ok(());
     }
-    Ok(())
+    one_stream("Qwen2.5-Coder-1.5B Q4_K_M", llama, &large, &large, |settings| settings, bounds)
 }
 
 fn middle(values: impl IntoIterator<Item = f64>) -> f64 {
@@ -82,7 +93,7 @@ fn one_stream(
     let loaded = start.elapsed();
     let (mut prefill, mut decode, mut behind) = (Vec::new(), Vec::new(), Vec::new());
     for pair in 0..=PAIRS {
-        let timed = alone.run(&[alone.prompt(PROMPT, pair)?], TOKENS)?;
+        let timed = alone.run(Askers::Many, &[alone.prompt(PROMPT, pair)?], TOKENS)?;
         let rates = llama.bench(theirs, threads, PROMPT, TOKENS)?;
         let one = timed.first().context("nothing was answered")?;
         // The first of each warms caches and is not counted.
@@ -140,7 +151,7 @@ fn many_clients(llama: &Llama, model: &Path) -> Result<()> {
             let prompts: Vec<String> = (0..clients)
                 .map(|n| alone.prompt(CLIENT_PROMPT, pair * clients + n))
                 .collect::<Result<_>>()?;
-            let timed = alone.run(&prompts, CLIENT_TOKENS)?;
+            let timed = alone.run(Askers::Many, &prompts, CLIENT_TOKENS)?;
             // The server is asked without a chat template, so its prompts are some tokens shorter.
             let load = server.load(clients, &prompts, CLIENT_TOKENS)?;
             if pair > 0 {
@@ -182,7 +193,7 @@ fn peak(model: &Path) -> Result<(u64, u64)> {
 /// Runs the usual load once and prints this process's peak memory and the bytes of keys and values.
 fn memory(model: &Path) -> Result<()> {
     let mut alone = Alone::load(model, |settings| settings)?;
-    alone.run(&[alone.prompt(PROMPT, 0)?], TOKENS)?;
+    alone.run(Askers::Many, &[alone.prompt(PROMPT, 0)?], TOKENS)?;
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
     let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse()?;

@@ -18,12 +18,14 @@
 mod crossing;
 mod evidence;
 mod policy;
+mod shape;
 mod text;
 mod weights;
 
 pub use crossing::{blob_request_and_response, control_to_sentinel, hybrid_line, manifest};
 pub use evidence::{attestation_document, cbor_item, receipt, receipt_bundle, reference_values};
 pub use policy::{bearer_token, guardrail_settings, issuers};
+pub use shape::shape;
 pub use text::{chat_request, guardrail_input, guardrail_output};
 pub use weights::gguf;
 
@@ -38,7 +40,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 17] = [
     Target { name: "attestation_document", run: attestation_document, seeds: evidence::document_seeds },
     Target { name: "cbor_item", run: cbor_item, seeds: evidence::cbor_seeds },
     Target { name: "receipt", run: receipt, seeds: evidence::receipt_seeds },
@@ -55,6 +57,7 @@ pub const TARGETS: [Target; 16] = [
     Target { name: "guardrail_output", run: guardrail_output, seeds: text::screen_seeds },
     Target { name: "guardrail_settings", run: guardrail_settings, seeds: policy::settings_seeds },
     Target { name: "gguf", run: gguf, seeds: weights::seeds },
+    Target { name: "shape", run: shape, seeds: shape::seeds },
 ];
 
 /// Inputs to start from; none for a name that is not in [`TARGETS`].

@@ -130,3 +130,40 @@ async fn a_costly_prompt_does_not_stop_another_clients_answer() {
     assert_eq!(refusal(ask(&world, &ours, &long).await), (400, "context_length_exceeded".into()));
     answer.await.unwrap().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_principal_cannot_take_all_places_and_gets_them_back() {
+    let world = world();
+    let session = session(&world).await;
+    let mine = world.chat_token().unwrap();
+    let other = world.token_of("somebody else", &["chat"], 0, 0, 600).unwrap();
+    let body = json!({
+        "model": adyton_tests::world::MODEL_NAME, "n": 8, "max_tokens": 500, "stream": true,
+        "messages": [{ "role": "user", "content": "Write a long story about a dragon." }],
+    });
+    let send = async |token: &str| {
+        let body = body.to_string().into();
+        session.send(Method::POST, "/v1/chat/completions", Some(token), body).await
+    };
+    let mut open = Vec::new();
+    for _ in 0..4 {
+        let response = send(&mine).await.unwrap();
+        assert_eq!(response.status().as_u16(), 200);
+        open.push(response);
+    }
+    let refused = send(&mine).await.unwrap();
+    assert_eq!(refused.status().as_u16(), 429);
+    assert!(refused.headers().contains_key("retry-after"));
+    let text = refused.into_body().collect().await.unwrap().to_bytes();
+    let error: Value = serde_json::from_slice(&text).unwrap();
+    assert_eq!(error["error"]["code"], "queue_full");
+    assert_eq!(send(&other).await.unwrap().status().as_u16(), 200, "somebody else finds no place");
+    // Whoever hangs up gives his places back.
+    drop(open);
+    let again = async {
+        while send(&mine).await.unwrap().status().as_u16() != 200 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(crate::support::HANG, again).await.expect("the places are never given back");
+}

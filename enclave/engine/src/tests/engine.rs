@@ -190,6 +190,12 @@ fn a_session_that_is_over_leaves_nothing() {
     engine.forget(1);
     assert!(both > 0 && engine.blocks_taken() == both / 2);
     engine.forget(2);
+    assert!(engine.blocks_taken() == 0 && engine.blocks_are_wiped() && !engine.keeps());
+    // One that still runs when its session ends leaves nothing either.
+    let generation = generation(&model, &["hello"], Sampling::greedy().max_tokens(4).unwrap());
+    engine.submit(generation, scope(1, 3), Instant::now() + HOUR).unwrap();
+    engine.forget(3);
+    run(&mut engine);
     assert!(engine.blocks_taken() == 0 && engine.blocks_are_wiped());
 }
 

@@ -110,6 +110,23 @@ fn an_owner_who_was_away_has_saved_up_nothing() {
 }
 
 #[test]
+fn whoever_leaves_and_comes_back_is_not_new() {
+    let mut world = World::new(Bounds { running: 1, ..BOUNDS });
+    let first = world.submit(1, 500);
+    for _ in 0..20 {
+        world.step();
+    }
+    world.scheduler.remove(SequenceId(first as u64));
+    let other = world.submit(2, 100);
+    world.submit(1, 10);
+    assert_eq!(numbers(&world.step().admitted), [other as u64]);
+    let further = world.submit(2, 10);
+    world.scheduler.remove(SequenceId(other as u64));
+    // The second of owner 2 comes before the first of owner 1, who was served more.
+    assert_eq!(numbers(&world.step().admitted), [further as u64]);
+}
+
+#[test]
 fn no_more_runs_than_the_memory_holds() {
     let mut world = World::new(Bounds { blocks: 20, ..BOUNDS });
     for i in 0..4 {
