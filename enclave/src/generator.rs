@@ -176,11 +176,6 @@ impl Generator {
         Ok(Generator { model, commands, taken: Arc::default(), capacity, sessions })
     }
 
-    /// The model.
-    pub fn model(&self) -> &Model {
-        &self.model
-    }
-
     /// Takes places for the answers to one request, if there are. Before any work is done for it.
     ///
     /// # Errors

@@ -190,11 +190,6 @@ impl Engine {
         weights.saturating_add(work).saturating_add(cache)
     }
 
-    /// The model.
-    pub fn model(&self) -> &Arc<Model> {
-        &self.model
-    }
-
     /// Tokens that fit the memory for keys and values, over all sequences.
     pub fn capacity(&self) -> usize {
         self.blocks.most() * adyton_kernels::attention::BLOCK
