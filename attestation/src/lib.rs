@@ -33,8 +33,11 @@ pub mod appraisal;
 pub mod binding;
 pub mod cbor;
 mod chain;
+mod chain_cache;
+pub mod corpus;
 mod cose;
 mod der;
+pub mod endorsement;
 pub mod evidence;
 pub mod measurement;
 pub mod nsm;
@@ -44,4 +47,5 @@ mod time;
 pub mod tls;
 mod x509;
 
+pub use chain_cache::ChainCache;
 pub use time::Timestamp;

@@ -19,10 +19,12 @@
 //!   "owner": { "signer": { "pcr8": "<96 hex>" } } }
 //! ```
 //!
-//! `owner` may also be `{"role": {"pcr3": ..}}`, `{"instance": {"pcr4": ..}}` or the words `"anyone-at-all"`.
+//! `owner` may also be `{"role": {"pcr3": ..}}`, `{"instance": {"pcr4": ..}}`, `{"endorser": {"ed25519": "<64 hex>"}}` or
+//! the words `"anyone-at-all"`.
 
 use serde::{Deserialize, Serialize};
 
+use crate::endorsement::EndorserKey;
 use crate::measurement::Measurement;
 
 /// Largest JSON that is read: some four hundred images.
@@ -59,6 +61,11 @@ pub enum Owner {
     Instance {
         /// PCR4.
         pcr4: Measurement,
+    },
+    /// The operator with this key has looked at the enclave and endorsed it; see [`crate::endorsement`].
+    Endorser {
+        /// His Ed25519 key.
+        ed25519: EndorserKey,
     },
     /// It does not matter whose machine it is. Claims made under it say that the owner is unknown.
     AnyoneAtAll,
@@ -192,7 +199,7 @@ fn check_owner(owner: &Owner) -> Result<(), ReferenceError> {
         Owner::Signer { pcr8 } => ("pcr8", pcr8),
         Owner::Role { pcr3 } => ("pcr3", pcr3),
         Owner::Instance { pcr4 } => ("pcr4", pcr4),
-        Owner::AnyoneAtAll => return Ok(()),
+        Owner::Endorser { .. } | Owner::AnyoneAtAll => return Ok(()),
     };
     if value.is_zero() { Err(ReferenceError::ZeroOwner { register }) } else { Ok(()) }
 }

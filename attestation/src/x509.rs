@@ -94,6 +94,8 @@ impl From<NotDer> for CertificateError {
 /// A certificate parsed and not verified. All slices point into the input.
 #[derive(Debug)]
 pub(crate) struct Certificate<'a> {
+    /// All of it, DER.
+    pub(crate) whole: &'a [u8],
     tbs: &'a [u8],
     signature: &'a [u8],
     point: &'a [u8],
@@ -122,11 +124,11 @@ impl<'a> Certificate<'a> {
         signature_algorithm(&mut certificate)?;
         let signature = bit_string(certificate.expect(der::BIT_STRING)?)?;
         certificate.finish()?;
-        Self::parse_tbs(tbs, signature)
+        Self::parse_tbs(der, tbs, signature)
     }
 
     /// TBSCertificate (RFC 5280, section 4.1).
-    fn parse_tbs(tbs: Element<'a>, signature: &'a [u8]) -> Result<Self, CertificateError> {
+    fn parse_tbs(whole: &'a [u8], tbs: Element<'a>, signature: &'a [u8]) -> Result<Self, CertificateError> {
         let mut reader = Reader::new(tbs.content);
         version_3(&mut reader)?;
         let serial = reader.expect(der::INTEGER)?.content;
@@ -145,6 +147,7 @@ impl<'a> Certificate<'a> {
         wrapper.finish()?;
         let Extensions { ca, path_len, key_usage } = extensions;
         Ok(Self {
+            whole,
             tbs: tbs.whole,
             signature,
             point,
