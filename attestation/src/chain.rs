@@ -132,6 +132,8 @@ fn place(
         return Err(CertificateError::KeyUsage);
     }
     match issuer {
+        // RFC 5280, section 6.1.4 (l), would not count it against a path length; the Nitro PKI has none.
+        Some(_) if certificate.issuer == certificate.subject => Err(CertificateError::SelfIssued),
         Some(issuer) if certificate.issuer != issuer.subject => Err(CertificateError::IssuerMismatch),
         _ => Ok(()),
     }

@@ -12,6 +12,7 @@
 pub mod answer;
 pub mod chat;
 pub mod cli;
+pub mod corpus;
 pub mod files;
 pub mod proxy;
 pub mod release;

@@ -172,6 +172,7 @@ fn certificate(problem: &CertificateError) -> &'static str {
         CertificateError::PathLength => "certificate-path-length",
         CertificateError::KeyUsage => "certificate-key-usage",
         CertificateError::IssuerMismatch => "certificate-issuer",
+        CertificateError::SelfIssued => "certificate-self-issued",
         CertificateError::Signature => "certificate-signature",
     }
 }

@@ -5,10 +5,11 @@ use super::{Chat, Enclave, Mint, TokenArgs, show};
 use crate::chat::{Question, chat as ask};
 use crate::files::write_private;
 use crate::proxy::Proxy;
-use crate::session::{AttestedSession, ConnectError, Policy, connect};
+use crate::session::{AttestedSession, Chains, ConnectError, Policy, connect};
 use crate::{release as releases, token};
 use adyton_attestation::anchor::TrustAnchor;
 use adyton_attestation::appraisal::{ClaimedOwner, Report};
+use adyton_attestation::endorsement::Endorsement;
 use adyton_attestation::receipt::{Bundle, CutReceipts, ReceiptBody, Status};
 use adyton_attestation::reference::ReferenceValues;
 use adyton_attestation::tls::KeyExchange;
@@ -223,11 +224,18 @@ fn shown(
 fn policy(anchor: &TrustAnchor, enclave: &Enclave) -> Result<Policy, Failure> {
     let key_exchange =
         if enclave.classical { KeyExchange::HybridOrClassical } else { KeyExchange::HybridOnly };
-    Ok(Policy { anchor: anchor.clone(), reference: read_reference(&enclave.reference)?, key_exchange })
+    let endorsement = enclave.endorsement.as_deref().map(read_endorsement).transpose()?;
+    let reference = read_reference(&enclave.reference)?;
+    Ok(Policy { anchor: anchor.clone(), reference, key_exchange, endorsement, chains: Chains::default() })
 }
 
 fn read_reference(path: &Path) -> Result<ReferenceValues, Failure> {
     let read = ReferenceValues::from_json(&read_file(path)?);
+    read.with_context(|| path.display().to_string()).map_err(fail)
+}
+
+fn read_endorsement(path: &Path) -> Result<Endorsement, Failure> {
+    let read = Endorsement::from_json(&read_file(path)?);
     read.with_context(|| path.display().to_string()).map_err(fail)
 }
 
@@ -281,6 +289,7 @@ fn owner_words(owner: ClaimedOwner) -> &'static str {
         ClaimedOwner::Signer(_) => "the image signer is the one you named (PCR8)",
         ClaimedOwner::Role(_) => "the parent instance has the role you named (PCR3)",
         ClaimedOwner::Instance(_) => "the parent is the instance you named (PCR4)",
+        ClaimedOwner::Endorsed(_) => "the operator you named has endorsed this enclave",
         ClaimedOwner::Unknown => "whose machine it is was not asked and is not known",
     }
 }

@@ -95,6 +95,9 @@ struct Enclave {
     /// Reference values: which images, manifests and owner are accepted (JSON).
     #[arg(long, value_name = "FILE")]
     reference: PathBuf,
+    /// The operator's endorsement of this enclave, where the reference values name an endorser.
+    #[arg(long, value_name = "FILE")]
+    endorsement: Option<PathBuf>,
     /// Also accept classical key exchange (X25519) where the enclave offers no X25519MLKEM768.
     #[arg(long)]
     classical: bool,
