@@ -9,6 +9,7 @@
 //!
 //! Trusts: its own clock, the trust anchor it was built with, and the reference values that its user chose.
 
+pub mod air;
 pub mod answer;
 pub mod chat;
 pub mod cli;

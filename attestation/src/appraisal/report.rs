@@ -170,6 +170,6 @@ fn not_checked<S: Listed>(step: S) -> Factor {
         outcome: Outcome::NotChecked,
         expected: String::new(),
         seen: String::new(),
-        advice: String::new(),
+        advice: "a step before it refused".to_owned(),
     }
 }

@@ -10,7 +10,7 @@ use crate::{release as releases, token};
 use adyton_attestation::anchor::TrustAnchor;
 use adyton_attestation::appraisal::{ClaimedOwner, Report};
 use adyton_attestation::endorsement::Endorsement;
-use adyton_attestation::receipt::{Bundle, CutReceipts, ReceiptBody, Status};
+use adyton_attestation::receipt::{ReceiptBody, Status};
 use adyton_attestation::reference::ReferenceValues;
 use adyton_attestation::tls::KeyExchange;
 use anyhow::Context;
@@ -99,41 +99,6 @@ pub(super) async fn proxy(
     Arc::new(proxy).serve(listener).await.map_err(Failure::internal)
 }
 
-pub(super) fn receipt(
-    anchor: &TrustAnchor,
-    file: &Path,
-    reference: Option<&Path>,
-    accept_cut: bool,
-    json: bool,
-) -> Result<(), Failure> {
-    let bundle = Bundle::from_json(&read_file(file)?).map_err(Failure::receipt)?;
-    let reference = reference.map(read_reference).transpose()?;
-    let cut = if accept_cut { CutReceipts::Accept } else { CutReceipts::Refuse };
-    let (report, verified) = bundle.verify_with(anchor, reference.as_ref(), cut);
-    if !json {
-        show::report(&report);
-    }
-    let receipt = match verified {
-        Ok(receipt) => receipt,
-        Err(refusal) => {
-            if json {
-                println!("{}", json!({ "report": report, "receipt": null }));
-            }
-            return Err(Failure::receipt(refusal));
-        }
-    };
-    if json {
-        println!("{}", json!({ "report": report, "receipt": receipt_json(receipt.body()) }));
-    } else {
-        println!("receipt verified:");
-        show::receipt(receipt.body());
-        if reference.is_none() {
-            println!("  no reference values were given: this does not say which enclave it was");
-        }
-    }
-    Ok(())
-}
-
 pub(super) fn issuer(issuer: &str, audience: &str, key: &Path) -> Result<(), Failure> {
     let pkcs8 = token::new_key().map_err(Failure::internal)?;
     let entry = token::issuer_entry(&pkcs8, issuer, audience).map_err(Failure::internal)?;
@@ -188,7 +153,7 @@ pub(super) fn release(
 }
 
 /// Connects, and shows the report if asked to, also that of a refusal.
-async fn attested(
+pub(super) async fn attested(
     anchor: &TrustAnchor,
     enclave: &Enclave,
     json: bool,
@@ -213,7 +178,11 @@ fn shown(
     };
     match report {
         Some(report) if json && connected.is_err() => {
-            println!("{}", json!({ "report": report, "claims": null }))
+            let (code, class) = match &connected {
+                Err(ConnectError::Refused { refusal, .. }) => (Some(refusal.code()), Some(refusal.class())),
+                _ => (None, None),
+            };
+            println!("{}", json!({ "report": report, "claims": null, "code": code, "class": class }))
         }
         Some(report) if show_report && !json => show::report(report),
         _ => {}
@@ -229,7 +198,7 @@ fn policy(anchor: &TrustAnchor, enclave: &Enclave) -> Result<Policy, Failure> {
     Ok(Policy { anchor: anchor.clone(), reference, key_exchange, endorsement, chains: Chains::default() })
 }
 
-fn read_reference(path: &Path) -> Result<ReferenceValues, Failure> {
+pub(super) fn read_reference(path: &Path) -> Result<ReferenceValues, Failure> {
     let read = ReferenceValues::from_json(&read_file(path)?);
     read.with_context(|| path.display().to_string()).map_err(fail)
 }
@@ -251,7 +220,7 @@ fn read_token(args: &TokenArgs) -> Result<Option<String>, Failure> {
     }
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
+pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
     let named = || path.display().to_string();
     let file = std::fs::File::open(path).with_context(named).map_err(fail)?;
     let mut bytes = Vec::new();
@@ -265,11 +234,11 @@ fn read_text(from: &mut impl Read, name: &str) -> Result<String, Failure> {
     Ok(text)
 }
 
-fn keep(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+pub(super) fn keep(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     write_private(path, bytes).with_context(|| path.display().to_string()).map_err(fail)
 }
 
-fn fail(error: anyhow::Error) -> Failure {
+pub(super) fn fail(error: anyhow::Error) -> Failure {
     Failure::internal(format!("{error:#}"))
 }
 
@@ -294,7 +263,7 @@ fn owner_words(owner: ClaimedOwner) -> &'static str {
     }
 }
 
-fn receipt_json(body: &ReceiptBody) -> Value {
+pub(super) fn receipt_json(body: &ReceiptBody) -> Value {
     json!({
         "boot": hex::encode(body.boot),
         "sequence": body.sequence,

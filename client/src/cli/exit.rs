@@ -2,6 +2,7 @@
 
 use crate::chat::ChatError;
 use crate::session::{Broken, ConnectError};
+use adyton_attestation::appraisal::{Class, Refusal};
 use std::process::ExitCode;
 
 /// The table in `adyton --help`.
@@ -10,11 +11,18 @@ Exit codes:
   0  done, and everything that was to be verified holds
   1  a file, a setting or this program is at fault
   2  the command line is wrong
-  3  the enclave's evidence was refused; no prompt was sent
   4  the enclave cannot be reached, or the connection broke
   5  the enclave refused the request
   6  a receipt was refused
-  7  the answer was cut short";
+  7  the answer was cut short
+  8  a corpus was answered wrongly
+The enclave's evidence was refused, and no prompt was sent:
+  10 it is no document of a Nitro security module
+  11 its root, a certificate or a signature is wrong
+  12 a clock is wrong, or it is too old
+  13 another program runs, or the host can look into it
+  14 the program is right and the machine is somebody else's
+  15 it was made for another connection, question or role";
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -35,11 +43,23 @@ impl Failure {
         Failure::new(1, "internal", message, "")
     }
 
-    /// Code 3.
-    pub fn evidence(message: impl ToString) -> Failure {
-        let advice = "nothing was sent to it; see the failed step above, and check that the reference values are \
-                      those of the release you mean";
-        Failure::new(3, "evidence_refused", message, advice)
+    /// Codes 10 to 15.
+    pub fn evidence(refusal: &Refusal) -> Failure {
+        let (code, word) = match refusal.class() {
+            Class::Form => (10, "evidence_form"),
+            Class::Chain => (11, "evidence_chain"),
+            Class::Time => (12, "evidence_time"),
+            Class::Measurement => (13, "evidence_measurement"),
+            Class::Owner => (14, "evidence_owner"),
+            Class::Session => (15, "evidence_session"),
+        };
+        let advice = "nothing was sent to it; see the failed step above";
+        Failure::new(code, word, format!("the evidence was refused: {refusal} ({})", refusal.code()), advice)
+    }
+
+    /// Code 8.
+    pub fn corpus(wrong: usize, all: usize) -> Failure {
+        Failure::new(8, "corpus_wrong", format!("{wrong} of {all} vectors were answered wrongly"), "")
     }
 
     /// Code 6.
@@ -67,7 +87,7 @@ impl Failure {
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Failure {
         match error {
-            ConnectError::Refused { refusal, .. } => Failure::evidence(refusal),
+            ConnectError::Refused { refusal, .. } => Failure::evidence(&refusal),
             ConnectError::Unreachable { .. } => {
                 Failure::new(4, "unreachable", error, "is the host running, and is this its address?")
             }

@@ -3,12 +3,14 @@
 //! Exit codes: [`exit`].
 
 mod commands;
+mod corpus;
 pub mod exit;
+mod receipt;
 mod show;
 
 use crate::session::Target;
 use adyton_attestation::anchor::TrustAnchor;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand};
 use exit::Failure;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,11 +29,27 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Verify an enclave and show each step; nothing else is sent to it.
-    #[command(after_help = "Example:\n  adyton verify --enclave 127.0.0.1:8443 --reference reference.json")]
+    /// Verify an enclave and show each step; nothing else is sent to it. Or verify a document, or run a corpus.
+    #[command(
+        after_help = "Examples:\n  adyton verify --enclave 127.0.0.1:8443 --reference reference.json\n  \
+                      adyton verify --document document.cbor\n  \
+                      adyton verify --corpus tests/vectors/attestation\n  \
+                      adyton verify --corpus tests/vectors/attestation --level evidence --verifier ./my-verifier",
+        group = ArgGroup::new("what").required(true).args(["enclave", "corpus", "case", "document"]),
+        mut_arg("enclave", |arg| arg.required(false).requires("reference")),
+        mut_arg("reference", |arg| arg.required(false).requires("enclave"))
+    )]
     Verify {
         #[command(flatten)]
-        enclave: Enclave,
+        enclave: Option<Enclave>,
+        #[command(flatten)]
+        run: corpus::Run,
+        /// Judge one case of a corpus (`-` is standard input) and print the verdict as JSON.
+        #[arg(long, value_name = "FILE")]
+        case: Option<PathBuf>,
+        /// Verify one document at its own time, against the root alone.
+        #[arg(long, value_name = "FILE")]
+        document: Option<PathBuf>,
     },
     /// Verify an enclave, ask it one thing, stream the answer, verify its receipt.
     #[command(
@@ -57,7 +75,13 @@ enum Command {
     },
     /// Work with receipts.
     #[command(subcommand)]
-    Receipt(Receipt),
+    Receipt(receipt::Receipt),
+    /// Verify an enclave that is yours and endorse it, so that clients who pin your key know it.
+    #[command(
+        after_help = "Example:\n  adyton endorse --enclave 127.0.0.1:8443 --reference mine.json --key operator.key \
+                      --out endorsement.json"
+    )]
+    Endorse(receipt::Endorse),
     /// Make development tokens. A deployment has its own identity provider.
     #[command(subcommand)]
     Token(Token),
@@ -143,22 +167,6 @@ struct Chat {
 }
 
 #[derive(Debug, Subcommand)]
-enum Receipt {
-    /// Verify a kept receipt, offline, however old it is.
-    #[command(after_help = "Example:\n  adyton receipt verify receipt.json --reference reference.json")]
-    Verify {
-        /// The file that `chat --receipt` or `proxy --receipts` wrote.
-        file: PathBuf,
-        /// Also demand that the enclave was one of these.
-        #[arg(long, value_name = "FILE")]
-        reference: Option<PathBuf>,
-        /// Accept the receipt of an answer that was cut short.
-        #[arg(long)]
-        accept_cut: bool,
-    },
-}
-
-#[derive(Debug, Subcommand)]
 enum Token {
     /// Make an issuer's key, and print its line for issuers.json.
     Issuer {
@@ -227,14 +235,19 @@ pub fn run(anchor: &TrustAnchor) -> ExitCode {
 async fn dispatch(anchor: &TrustAnchor, cli: Cli) -> Result<(), Failure> {
     let json = cli.json;
     match cli.command {
-        Command::Verify { enclave } => commands::verify(anchor, &enclave, json).await,
+        Command::Verify { enclave: Some(enclave), .. } => commands::verify(anchor, &enclave, json).await,
+        Command::Verify { case: Some(case), .. } => corpus::case(&case),
+        Command::Verify { document: Some(document), .. } => corpus::document(anchor, &document, json),
+        Command::Verify { run, .. } => {
+            let path = run.corpus.clone().unwrap_or_default();
+            corpus::run(&run, &path, json).await
+        }
         Command::Chat(chat) => commands::chat(anchor, chat, json).await,
         Command::Proxy { enclave, token, listen, receipts } => {
             commands::proxy(anchor, &enclave, &token, listen, receipts, json).await
         }
-        Command::Receipt(Receipt::Verify { file, reference, accept_cut }) => {
-            commands::receipt(anchor, &file, reference.as_deref(), accept_cut, json)
-        }
+        Command::Receipt(receipt) => receipt::run(anchor, &receipt, json),
+        Command::Endorse(endorse) => receipt::endorse(anchor, &endorse, json).await,
         Command::Token(Token::Issuer { issuer, audience, key }) => commands::issuer(&issuer, &audience, &key),
         Command::Token(Token::Mint(mint)) => commands::mint(mint, json),
         Command::Release { model, name, policy, out } => {

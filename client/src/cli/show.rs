@@ -39,6 +39,7 @@ fn line(factor: &Factor) {
         Outcome::Fail => (RED, "FAIL"),
         Outcome::NotChecked => (YELLOW, "not checked"),
     };
+    let seen = if *outcome == Outcome::NotChecked { advice } else { seen };
     anstream::println!("  {number:>2}  {style}{word:<11}{RESET}  {name:<26}  {DIM}{}{RESET}", short(seen));
     if *outcome == Outcome::Fail {
         println!(

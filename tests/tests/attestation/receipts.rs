@@ -4,8 +4,7 @@ use adyton_attestation::Timestamp;
 use adyton_attestation::appraisal::Refusal;
 use adyton_attestation::binding::manifest_sha384;
 use adyton_attestation::receipt::{
-    Bundle, BundleRefusal, CutReceipts, ReceiptBody, ResponseChain, Status,
-    commit_request,
+    Bundle, BundleRefusal, CutReceipts, ReceiptBody, ResponseChain, Status, commit_request,
 };
 use adyton_attestation::reference::{Owner, ReferenceValues};
 
