@@ -26,6 +26,7 @@
 //! Source: C2SP tlog-checkpoint and signed-note; the key id as in Go's `golang.org/x/mod/sumdb/note`.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::Serialize;
 
 use super::tree::Hash;
 use crate::ed25519::{PublicKey, SIGNATURE_LEN, Signer};
@@ -90,10 +91,11 @@ pub enum CheckpointRefusal {
     BadOrigin,
 }
 
-/// The name and key of a log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The name and key of a log. In JSON `{"origin": .., "ed25519": ..}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LogKey {
     origin: String,
+    #[serde(rename = "ed25519")]
     key: PublicKey,
 }
 
