@@ -26,18 +26,28 @@
 //! `owner` may also be `{"role": {"pcr3": ..}}`, `{"instance": {"pcr4": ..}}` or the words `"anyone-at-all"`. The signed
 //! file is described byte for byte in `docs/reference-values.md`.
 
+mod compare;
+mod file;
+mod log;
 mod payload;
 mod read;
+mod seen;
 mod signers;
+mod verify;
 
 use serde::{Deserialize, Serialize};
 
 use crate::measurement::Measurement;
 
+pub use compare::{Compared, Contradiction, compare};
+pub use file::{FileError, MAX_FILE, ReferenceFile};
+pub use log::{Growth, LogProof, LogRefusal, MAX_GROWTHS, leaf};
 pub use payload::{
     MAX_NAME, MAX_PAYLOAD, MAX_VALIDITY_MS, NothingLeft, Payload, PayloadError, ReleasedImage,
 };
+pub use seen::{Record, Seen, SeenError, SeenLog};
 pub use signers::{MAX_SIGNERS, Signature, Signers, SignersError, Trust};
+pub use verify::{Authority, FileRefusal, VerifiedReference};
 
 /// Largest JSON that is read: some four hundred images.
 const MAX_JSON: usize = 256 * 1024;
@@ -158,6 +168,14 @@ pub enum ReferenceError {
         seen: usize,
         /// Digits wanted.
         wanted: usize,
+    },
+    /// More entries than are read.
+    #[error("{at} has more than {most} entries; check that it is the right file")]
+    TooMany {
+        /// Where.
+        at: String,
+        /// Most entries.
+        most: usize,
     },
     /// An image of which a register is left out.
     #[error(
@@ -283,5 +301,7 @@ fn owner_register(owner: &Owner) -> Option<(&'static str, &Measurement)> {
     }
 }
 
+#[cfg(test)]
+mod signed_tests;
 #[cfg(test)]
 mod tests;

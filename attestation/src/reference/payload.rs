@@ -13,7 +13,7 @@
 
 use serde::Serialize;
 
-use super::read::{self, Node};
+use super::read::{self, Fields, Node};
 use super::signers::{Signers, SignersError};
 use super::{Image, Owner, ReferenceError, ReferenceValues, owner_register};
 use crate::measurement::Measurement;
@@ -164,7 +164,10 @@ impl Payload {
             deny: fields.get("deny")?.measurements()?,
             owner: read::owner(&fields.get("owner")?)?,
             signers: Signers::read(&fields.get("signers")?)??,
-            log: fields.maybe("log").map(|node| read_log_key(&node)).transpose()?,
+            log: match fields.maybe("log") {
+                Some(node) => Some(read_log_key(&node.fields(&["origin", "ed25519"])?)?),
+                None => None,
+            },
         };
         payload.check()?;
         Ok(payload)
@@ -226,9 +229,8 @@ fn released(node: &Node<'_>) -> Result<ReleasedImage, ReferenceError> {
     Ok(ReleasedImage { image, release: fields.get("release")?.number32()? })
 }
 
-/// Reads `{"origin": .., "ed25519": ..}`.
-pub(super) fn read_log_key(node: &Node<'_>) -> Result<LogKey, PayloadError> {
-    let fields = node.fields(&["origin", "ed25519"])?;
+/// From the entries `origin` and `ed25519`.
+pub(super) fn read_log_key(fields: &Fields<'_>) -> Result<LogKey, PayloadError> {
     Ok(LogKey::new(fields.get("origin")?.text()?, fields.get("ed25519")?.public_key()?)?)
 }
 

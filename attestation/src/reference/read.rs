@@ -131,6 +131,11 @@ impl<'a> Node<'a> {
         ReferenceError::WrongType { at, wanted }
     }
 
+    /// Where it stands, as `images[3].pcr0`.
+    pub(super) fn at(&self) -> &str {
+        &self.at
+    }
+
     pub(super) fn text(&self) -> Result<&'a str, ReferenceError> {
         match self.json {
             Json::Text(text) => Ok(text),

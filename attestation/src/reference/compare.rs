@@ -1,0 +1,77 @@
+//! Compares two files of reference values: can both be what one honest publisher, and one honest log, handed out?
+//!
+//! # Promises
+//! - A contradiction is told only of what both sides signed: of versions, by a common signer; of logs, by the log.
+//! - Where two files cannot be compared, the answer is "not comparable", never "consistent".
+//!
+//! # Does not
+//! - Judge either file; [`ReferenceFile::verify`] does.
+//!
+//! # Trusts
+//! - Nobody: only signatures that verify count.
+
+use super::file::ReferenceFile;
+use super::log::LogRefusal;
+use crate::transparency::Forked;
+
+/// What two files show about each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compared {
+    /// Whether their versions could be compared: the same name, and a common signer.
+    pub versions: bool,
+    /// Whether their logs could be compared: the same log, and the same size or a proof of growth between the sizes.
+    pub logs: bool,
+}
+
+/// Two files that cannot both be honest.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Contradiction {
+    /// Two payloads of one version.
+    #[error(
+        "both files are version {version} of the same name, signed by the same key, and their content differs; keep both"
+    )]
+    Versions {
+        /// The version.
+        version: u64,
+    },
+    /// Two logs under one key.
+    #[error("{0}")]
+    Logs(Forked),
+}
+
+/// Compares two files, in any order.
+pub fn compare(one: &ReferenceFile, other: &ReferenceFile) -> Result<Compared, Contradiction> {
+    Ok(Compared { versions: versions(one, other)?, logs: logs(one, other)? })
+}
+
+fn versions(one: &ReferenceFile, other: &ReferenceFile) -> Result<bool, Contradiction> {
+    let (a, b) = (one.payload(), other.payload());
+    let signed = other.signed_by();
+    if a.name != b.name || !one.signed_by().iter().any(|key| signed.contains(key)) {
+        return Ok(false);
+    }
+    if a.version == b.version && one.payload_sha256() != other.payload_sha256() {
+        return Err(Contradiction::Versions { version: a.version });
+    }
+    Ok(true)
+}
+
+fn logs(one: &ReferenceFile, other: &ReferenceFile) -> Result<bool, Contradiction> {
+    let shown = |file: &ReferenceFile| {
+        let (key, proof) = (file.payload().log.clone()?, file.log()?.clone());
+        let checkpoint = proof.verify(&key, file.payload(), &file.payload_sha256()).ok()?;
+        Some((key, proof, checkpoint))
+    };
+    let (Some(a), Some(b)) = (shown(one), shown(other)) else { return Ok(false) };
+    if a.0 != b.0 {
+        return Ok(false);
+    }
+    let (earlier, later) = if a.2.size <= b.2.size { (a, b) } else { (b, a) };
+    match later.1.follows(&earlier.2, &later.2) {
+        Ok(_) => Ok(true),
+        // A proof that is absent or wrong is not signed by the log, so it accuses nobody.
+        Err(LogRefusal::Forked(fork @ Forked::TwoRoots { .. })) => Err(Contradiction::Logs(fork)),
+        Err(_) => Ok(false),
+    }
+}
