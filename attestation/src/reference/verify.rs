@@ -25,6 +25,7 @@ use super::payload::{NothingLeft, Payload};
 use super::seen::{Seen, SeenLog};
 use super::signers::{Signers, Trust};
 use crate::time::Timestamp;
+use crate::transparency::Checkpoint;
 
 /// How far the publisher's clock and ours may differ.
 const LEEWAY_MS: u64 = 60_000;
@@ -154,6 +155,11 @@ impl VerifiedReference {
         &self.payload
     }
 
+    /// Until when it is accepted, leeway included.
+    pub fn valid_until(&self) -> Timestamp {
+        self.payload.expires.plus_millis(LEEWAY_MS)
+    }
+
     /// What to remember.
     pub fn seen(&self) -> &Seen {
         &self.seen
@@ -223,21 +229,30 @@ impl ReferenceFile {
         }
     }
 
+    /// What the log says of itself, if the payload names one and is shown to be in it. Says nothing about who signed the
+    /// file, nor whether the log kept what was seen.
+    pub fn in_log(&self) -> Result<Option<Checkpoint>, LogRefusal> {
+        match (&self.payload().log, self.log()) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(LogRefusal::Unnamed),
+            (Some(_), None) => Err(LogRefusal::Absent),
+            (Some(key), Some(proof)) => proof.verify(key, self.payload(), &self.payload_sha256()).map(Some),
+        }
+    }
+
     /// What the log shows, if the payload names one, and whether it follows from what was seen.
     fn logged(&self, seen: Option<&Seen>) -> Result<Option<SeenLog>, FileRefusal> {
         let before = seen.and_then(|seen| seen.log.as_ref());
-        let (key, proof) = match (&self.payload().log, self.log(), before) {
-            (None, _, Some(_)) => return Err(FileRefusal::LogDropped),
-            (None, Some(_), None) => return Err(LogRefusal::Unnamed.into()),
-            (None, None, None) => return Ok(None),
-            (Some(_), None, _) => return Err(LogRefusal::Absent.into()),
-            (Some(key), Some(proof), _) => (key, proof),
+        match (&self.payload().log, before) {
+            (None, Some(_)) => return Err(FileRefusal::LogDropped),
+            (Some(key), Some(before)) if before.key != *key => return Err(FileRefusal::LogChanged),
+            _ => {}
+        }
+        let now = self.in_log()?;
+        let (Some(key), Some(proof), Some(now)) = (&self.payload().log, self.log(), now) else {
+            return Ok(None);
         };
-        let now = proof.verify(key, self.payload(), &self.payload_sha256())?;
         if let Some(before) = before {
-            if before.key != *key {
-                return Err(FileRefusal::LogChanged);
-            }
             proof.follows(&before.checkpoint(), &now)?;
         }
         Ok(Some(SeenLog { key: key.clone(), size: now.size, root: now.root }))
