@@ -1,12 +1,13 @@
 //! What each command does: reads its files, calls the library, shows the outcome.
 
 use super::exit::Failure;
-use super::{Chat, Enclave, Mint, TokenArgs, show};
+use super::{Chat, Enclave, Mint, TokenArgs, reference, show};
 use crate::chat::{Question, chat as ask};
 use crate::files::write_private;
 use crate::proxy::Proxy;
 use crate::session::{AttestedSession, ConnectError, Policy, connect};
 use crate::{release as releases, token};
+use adyton_attestation::Timestamp;
 use adyton_attestation::anchor::TrustAnchor;
 use adyton_attestation::appraisal::{ClaimedOwner, Report};
 use adyton_attestation::receipt::{Bundle, CutReceipts, ReceiptBody, Status};
@@ -85,7 +86,8 @@ pub(super) async fn proxy(
     if let Some(folder) = &receipts {
         std::fs::create_dir_all(folder).with_context(|| folder.display().to_string()).map_err(fail)?;
     }
-    let proxy = Proxy::new(enclave.enclave.clone(), policy(anchor, enclave)?, read_token(token)?, receipts);
+    let (policy, until) = policy(anchor, enclave)?;
+    let proxy = Proxy::new(enclave.enclave.clone(), policy, read_token(token)?, receipts);
     let listener = Proxy::bind(listen).await.with_context(|| listen.to_string()).map_err(fail)?;
     let address = listener.local_addr().map_err(Failure::internal)?;
     // Verified before the first caller comes, so that a wrong policy is told at once and not to an SDK.
@@ -95,20 +97,22 @@ pub(super) async fn proxy(
     } else {
         println!("listening on http://{address}/v1 for the verified enclave");
     }
-    Arc::new(proxy).serve(listener).await.map_err(Failure::internal)
+    tokio::select! {
+        served = Arc::new(proxy).serve(listener) => served.map_err(Failure::internal),
+        expired = reference::expired(until) => Err(expired),
+    }
 }
 
 pub(super) fn receipt(
     anchor: &TrustAnchor,
     file: &Path,
-    reference: Option<&Path>,
+    reference: Option<&ReferenceValues>,
     accept_cut: bool,
     json: bool,
 ) -> Result<(), Failure> {
     let bundle = Bundle::from_json(&read_file(file)?).map_err(Failure::receipt)?;
-    let reference = reference.map(read_reference).transpose()?;
     let cut = if accept_cut { CutReceipts::Accept } else { CutReceipts::Refuse };
-    let (report, verified) = bundle.verify_with(anchor, reference.as_ref(), cut);
+    let (report, verified) = bundle.verify_with(anchor, reference, cut);
     if !json {
         show::report(&report);
     }
@@ -193,7 +197,7 @@ async fn attested(
     json: bool,
     show_report: bool,
 ) -> Result<AttestedSession, Failure> {
-    let policy = policy(anchor, enclave)?;
+    let (policy, _) = policy(anchor, enclave)?;
     if show_report && !json {
         println!("verifying {}", enclave.enclave);
     }
@@ -220,15 +224,12 @@ fn shown(
     Ok(connected?)
 }
 
-fn policy(anchor: &TrustAnchor, enclave: &Enclave) -> Result<Policy, Failure> {
+/// What is demanded, and until when the demand holds.
+fn policy(anchor: &TrustAnchor, enclave: &Enclave) -> Result<(Policy, Option<Timestamp>), Failure> {
     let key_exchange =
         if enclave.classical { KeyExchange::HybridOrClassical } else { KeyExchange::HybridOnly };
-    Ok(Policy { anchor: anchor.clone(), reference: read_reference(&enclave.reference)?, key_exchange })
-}
-
-fn read_reference(path: &Path) -> Result<ReferenceValues, Failure> {
-    let read = ReferenceValues::from_json(&read_file(path)?);
-    read.with_context(|| path.display().to_string()).map_err(fail)
+    let loaded = reference::read(&enclave.reference, &enclave.pinned)?;
+    Ok((Policy { anchor: anchor.clone(), reference: loaded.values, key_exchange }, loaded.until))
 }
 
 fn read_token(args: &TokenArgs) -> Result<Option<String>, Failure> {
@@ -243,7 +244,7 @@ fn read_token(args: &TokenArgs) -> Result<Option<String>, Failure> {
     }
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
+pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
     let named = || path.display().to_string();
     let file = std::fs::File::open(path).with_context(named).map_err(fail)?;
     let mut bytes = Vec::new();
@@ -257,8 +258,13 @@ fn read_text(from: &mut impl Read, name: &str) -> Result<String, Failure> {
     Ok(text)
 }
 
-fn keep(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+pub(super) fn keep(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     write_private(path, bytes).with_context(|| path.display().to_string()).map_err(fail)
+}
+
+/// A failure about a file.
+pub(super) fn at_path(path: &Path, error: impl std::fmt::Display) -> Failure {
+    Failure::internal(format!("{}: {error}", path.display()))
 }
 
 fn fail(error: anyhow::Error) -> Failure {

@@ -14,7 +14,8 @@ Exit codes:
   4  the enclave cannot be reached, or the connection broke
   5  the enclave refused the request
   6  a receipt was refused
-  7  the answer was cut short";
+  7  the answer was cut short
+  8  the reference values were refused";
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -45,6 +46,12 @@ impl Failure {
     /// Code 6.
     pub fn receipt(message: impl ToString) -> Failure {
         Failure::new(6, "receipt_refused", message, "do not rely on the answer")
+    }
+
+    /// Code 8.
+    pub fn reference(message: impl ToString) -> Failure {
+        let advice = "nothing was sent to an enclave; `adyton policy inspect` shows what the file says";
+        Failure::new(8, "reference_refused", message, advice)
     }
 
     /// Tells the failure on standard error (as JSON if asked for); returns its exit code.

@@ -4,7 +4,10 @@
 
 mod commands;
 pub mod exit;
+mod policy;
+mod reference;
 mod show;
+mod show_policy;
 
 use crate::session::Target;
 use adyton_attestation::anchor::TrustAnchor;
@@ -58,6 +61,9 @@ enum Command {
     /// Work with receipts.
     #[command(subcommand)]
     Receipt(Receipt),
+    /// Make, sign, publish and examine reference values: what clients accept.
+    #[command(subcommand)]
+    Policy(policy::Policy),
     /// Make development tokens. A deployment has its own identity provider.
     #[command(subcommand)]
     Token(Token),
@@ -92,9 +98,11 @@ struct Enclave {
     /// The host's address: HOST:PORT or unix:PATH.
     #[arg(long, value_name = "ADDRESS")]
     enclave: Target,
-    /// Reference values: which images, manifests and owner are accepted (JSON).
+    /// Reference values: which images, manifests and owner are accepted; plain JSON, or signed and with --signer.
     #[arg(long, value_name = "FILE")]
     reference: PathBuf,
+    #[command(flatten)]
+    pinned: reference::Pinned,
     /// Also accept classical key exchange (X25519) where the enclave offers no X25519MLKEM768.
     #[arg(long)]
     classical: bool,
@@ -149,6 +157,8 @@ enum Receipt {
         /// Also demand that the enclave was one of these.
         #[arg(long, value_name = "FILE")]
         reference: Option<PathBuf>,
+        #[command(flatten)]
+        pinned: reference::Pinned,
         /// Accept the receipt of an answer that was cut short.
         #[arg(long)]
         accept_cut: bool,
@@ -229,9 +239,11 @@ async fn dispatch(anchor: &TrustAnchor, cli: Cli) -> Result<(), Failure> {
         Command::Proxy { enclave, token, listen, receipts } => {
             commands::proxy(anchor, &enclave, &token, listen, receipts, json).await
         }
-        Command::Receipt(Receipt::Verify { file, reference, accept_cut }) => {
-            commands::receipt(anchor, &file, reference.as_deref(), accept_cut, json)
+        Command::Receipt(Receipt::Verify { file, reference, pinned, accept_cut }) => {
+            let reference = reference.map(|path| reference::read(&path, &pinned)).transpose()?;
+            commands::receipt(anchor, &file, reference.map(|loaded| loaded.values).as_ref(), accept_cut, json)
         }
+        Command::Policy(policy) => policy::run(policy, json),
         Command::Token(Token::Issuer { issuer, audience, key }) => commands::issuer(&issuer, &audience, &key),
         Command::Token(Token::Mint(mint)) => commands::mint(mint, json),
         Command::Release { model, name, policy, out } => {
