@@ -119,6 +119,13 @@ fn what_is_signed_is_documented() {
         b"\0\0\0\x18adyton/reference-leaf/v1\0\0\0\x04acme\0\0\0\x08\0\0\0\0\0\0\0\x05\0\0\0\x20".to_vec();
     bytes.extend_from_slice(&[6; 32]);
     assert_eq!(leaf("acme", 5, &[6; 32]), bytes);
+    let log = LogKey::new("log.example/releases", signer(1).public()).unwrap();
+    let hash = leaf_hash(&bytes);
+    let text = Checkpoint { size: 1, root: hash }.sign(&log, &signer(1));
+    let document = include_str!("../../../docs/reference-values.md");
+    for written in [hex::encode(&bytes), hex::encode(hash), signer(1).public().to_string(), text] {
+        assert!(document.contains(&written), "docs/reference-values.md does not show {written}");
+    }
 }
 
 #[test]
