@@ -233,6 +233,7 @@ fn each_refusal_has_its_code_and_its_reason() {
     envelope["payload"] = base64(raised.as_bytes()).into();
     fs::write(desk.path("raised.json"), envelope.to_string()).unwrap();
     desk.relying("raised.json", &signer, 8, "0 of the signers that you pinned");
+    desk.refused("policy new --previous raised.json --out next.json", &[], 8, "one that does not verify");
     desk.refused("policy lint raised.json", &[], 1, "clients would refuse this file");
 
     assert!(

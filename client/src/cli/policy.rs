@@ -240,8 +240,14 @@ fn draft(new: New, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The version before. If it is signed, each signature must verify: what follows carries its content on.
 fn previous(path: &Path) -> Result<Payload, Failure> {
     let document = document(path)?;
+    if let Document::Signed(file) = &document
+        && (file.signatures().is_empty() || file.signed_by().len() != file.signatures().len())
+    {
+        return Err(reference_at(path, "it has no signature, or one that does not verify; get it again"));
+    }
     let unversioned = "unsigned reference values have no version to follow; draft the first with --name";
     document.payload().cloned().ok_or_else(|| at_path(path, unversioned))
 }

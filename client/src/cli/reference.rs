@@ -19,7 +19,8 @@ const LOOK: Duration = Duration::from_secs(30);
 #[derive(Debug, Args)]
 pub(super) struct Pinned {
     /// A signer's public key, 64 hexadecimal digits; may be repeated. With it, only a signed file is accepted.
-    #[arg(help_heading = SIGNED, long = "signer", value_name = "HEX", env = "ADYTON_SIGNER", value_delimiter = ',', value_parser = public_key)]
+    #[arg(help_heading = SIGNED, long = "signer", value_name = "HEX", env = "ADYTON_SIGNER")]
+    #[arg(value_delimiter = ',', value_parser = public_key)]
     signers: Vec<PublicKey>,
     /// How many of the signers must have signed.
     #[arg(help_heading = SIGNED, long, value_name = "N", default_value_t = 1)]
