@@ -332,6 +332,7 @@ fn a_log_folder_is_checked_before_it_is_signed_again() {
     desk.good("policy publish --log fork --log-key log.key", &["forked.json"]);
     desk.relying("forked.json", &signer, 8, "the log had 3 leaves and now shows 1");
     desk.refused(publish, &["forked.json"], 1, "a log that this folder does not continue");
+    desk.refused("policy inspect v3.json --against forked.json", &[], 8, "1 earlier leaves are kept");
     // A leaf that was written and not signed is dropped; one that was signed cannot be changed.
     let entries = desk.path("log/entries.jsonl");
     let text = fs::read_to_string(&entries).unwrap();
@@ -379,6 +380,38 @@ fn drafts_are_judged_as_clients_will() {
     )
     .unwrap();
     check(with(&["--measurements", "old.json"]), 1, "96 hexadecimal digits");
+}
+
+#[test]
+fn a_quorum_signs_and_names_the_next() {
+    let desk = Desk::new();
+    let (ann, bob, cy) = (desk.key("ann.key"), desk.key("bob.key"), desk.key("cy.key"));
+    let pins = format!("{ann},{bob}");
+    let verify =
+        format!("verify --enclave 127.0.0.1:1 --signer {pins} --signer-threshold 2 --json --reference");
+    desk.draft("draft.json", &ann, None, &["--signer-key", &bob, "--threshold", "2"]);
+    desk.good("policy sign draft.json --key ann.key --out v1.json", &[]);
+    let refused = desk.run(&verify, &["v1.json"]);
+    let told: Value = serde_json::from_str(&refused.err).unwrap();
+    assert_eq!(
+        (refused.code, &told["error"]["code"], &told["error"]["exit"]),
+        (8, &json!("reference_refused"), &json!(8))
+    );
+    desk.good("policy sign v1.json --key bob.key", &[]);
+    desk.refused(&verify, &["v1.json"], 4, "127.0.0.1:1");
+    desk.good(
+        "policy new --previous v1.json --signer-key",
+        &[&cy, "--threshold", "1", "--out", "draft2.json"],
+    );
+    desk.good("policy sign draft2.json --key cy.key --out v2.json", &[]);
+    desk.refused(&verify, &["v2.json"], 8, "0 of the signers that the version seen last names for the next");
+    desk.good("policy sign v2.json --key ann.key", &[]);
+    desk.good("policy sign v2.json --key bob.key", &[]);
+    desk.refused(&verify, &["v2.json"], 4, "127.0.0.1:1");
+    desk.good("policy new --previous v2.json --out draft3.json", &[]);
+    desk.good("policy sign draft3.json --key cy.key --out v3.json", &[]);
+    desk.refused(&verify, &["v3.json"], 4, "127.0.0.1:1");
+    desk.refused(&verify, &["v2.json"], 8, "version 2, and version 3 was seen before");
 }
 
 fn base64(bytes: &[u8]) -> String {

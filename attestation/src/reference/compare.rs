@@ -1,7 +1,9 @@
 //! Compares two files of reference values: can both be what one honest publisher, and one honest log, handed out?
 //!
 //! # Promises
-//! - A contradiction is told only of what both sides signed: of versions, by a common signer; of logs, by the log.
+//! - Versions contradict each other only under a common signer, logs only under the log's own signature on both roots.
+//! - A proof of growth that is there and does not verify is a contradiction too; it says to get the file again, for a proof
+//!   is not signed.
 //! - Where two files cannot be compared, the answer is "not comparable", never "consistent".
 //!
 //! # Does not
@@ -69,8 +71,8 @@ fn logs(one: &ReferenceFile, other: &ReferenceFile) -> Result<bool, Contradictio
     let (earlier, later) = if a.2.size <= b.2.size { (a, b) } else { (b, a) };
     match later.1.follows(&earlier.2, &later.2) {
         Ok(_) => Ok(true),
-        // A proof that is absent or wrong is not signed by the log, so it accuses nobody.
-        Err(LogRefusal::Forked(fork @ Forked::TwoRoots { .. })) => Err(Contradiction::Logs(fork)),
+        Err(LogRefusal::Forked(fork)) => Err(Contradiction::Logs(fork)),
+        // Without a proof between these two sizes nothing is known.
         Err(_) => Ok(false),
     }
 }

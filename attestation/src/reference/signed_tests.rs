@@ -297,6 +297,8 @@ fn what_was_seen_is_kept_and_read_back() {
 fn two_files_are_compared() {
     let other = Payload { deny: vec![measured(1)], ..version(5) };
     let (one, leaves) = logged(version(1), &[[1; 32]]);
+    let rewritten = logged(version(2), &[[7; 32], [8; 32]]).0;
+    let silent = changed(&rewritten, |log| log.consistency.clear());
     let neither = Compared { versions: false, logs: false };
     let versions = Compared { versions: true, logs: false };
     let both = Compared { versions: true, logs: true };
@@ -307,7 +309,8 @@ fn two_files_are_compared() {
         (signed(&version(5), &[1]), signed(&other, &[1]), Err(Contradiction::Versions { version: 5 })),
         (signed(&version(5), &[1]), signed(&other, &[2]), Ok(neither)),
         (one.clone(), logged(version(2), &leaves).0, Ok(both)),
-        (one.clone(), logged(version(2), &[[7; 32], [8; 32]]).0, Ok(versions)),
+        (one.clone(), silent, Ok(versions)),
+        (one.clone(), rewritten, Err(Contradiction::Logs(Forked::NotKept { before: 2 }))),
         (
             one.clone(),
             logged(version(2), &[[1; 32]]).0,

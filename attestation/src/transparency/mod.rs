@@ -42,9 +42,10 @@ pub enum Forked {
         /// Leaves.
         size: u64,
     },
-    /// A proof that does not show it.
+    /// A proof that does not show it. Proofs are not signed, so somebody else may have altered it.
     #[error(
-        "the log does not show that its {before} earlier leaves are kept; report it with both checkpoints"
+        "the log's proof does not show that its {before} earlier leaves are kept; get the file again, and report both \
+         checkpoints if it stays so"
     )]
     NotKept {
         /// Leaves seen before.
