@@ -3,7 +3,7 @@
 //! # Promises
 //! - The shape of the whole chain is checked before the first signature, and the walk stops at the first signature that
 //!   fails: forged certificates cost at most one verification.
-//! - [`LeafKey`] exists only for a chain whose every link was verified.
+//! - [`LeafKey`] exists only for a chain whose every link was verified, now or by this process before.
 //!
 //! # Does not
 //! - Search for a path (a path search can be made to cost a hundred verifications), or fetch anything.
@@ -16,6 +16,7 @@
 
 use ring::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
 
+use crate::chain_cache::{ChainCache, prefixes};
 use crate::time::Timestamp;
 use crate::x509::{Certificate, CertificateError};
 
@@ -63,15 +64,20 @@ impl<'a> Shaped<'a> {
         Ok(Self(chain))
     }
 
-    /// Verifies link after link and stops at the first that fails.
-    pub(crate) fn verify(self) -> Result<Linked<'a>, Broken> {
-        for (position, (issuer, child)) in self.0.iter().zip(self.0.iter().skip(1)).enumerate() {
+    /// Verifies link after link and stops at the first that fails. Links that `cache` knows are not verified again.
+    pub(crate) fn verify(self, cache: &mut ChainCache) -> Result<Linked<'a>, Broken> {
+        let prefixes: Vec<_> = prefixes(self.0.iter().map(|certificate| certificate.whole)).collect();
+        // The longest known prefix; at least the root, which is the anchor and signed by nobody else.
+        let known = prefixes.iter().rposition(|prefix| cache.knows(prefix)).unwrap_or(0);
+        let links = self.0.iter().zip(self.0.iter().skip(1)).zip(prefixes.iter().skip(1)).enumerate();
+        for (position, ((issuer, child), prefix)) in links.skip(known) {
             if !issuer.verifies(child) {
                 return Err(Broken {
                     position: position.saturating_add(1),
                     problem: CertificateError::Signature,
                 });
             }
+            cache.enter(*prefix);
         }
         Ok(Linked(self.0))
     }
@@ -126,6 +132,8 @@ fn place(
         return Err(CertificateError::KeyUsage);
     }
     match issuer {
+        // RFC 5280, section 6.1.4 (l), would not count it against a path length; the Nitro PKI has none.
+        Some(_) if certificate.issuer == certificate.subject => Err(CertificateError::SelfIssued),
         Some(issuer) if certificate.issuer != issuer.subject => Err(CertificateError::IssuerMismatch),
         _ => Ok(()),
     }

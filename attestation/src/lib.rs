@@ -33,9 +33,12 @@ pub mod appraisal;
 pub mod binding;
 pub mod cbor;
 mod chain;
+mod chain_cache;
+pub mod corpus;
 mod cose;
 mod der;
 pub mod ed25519;
+pub mod endorsement;
 pub mod evidence;
 pub mod measurement;
 pub mod nsm;
@@ -46,4 +49,5 @@ pub mod tls;
 pub mod transparency;
 mod x509;
 
+pub use chain_cache::ChainCache;
 pub use time::Timestamp;

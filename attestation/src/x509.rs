@@ -80,6 +80,9 @@ pub enum CertificateError {
     /// Its issuer is not the subject of the certificate above it.
     #[error("its issuer is not the subject of the certificate before it")]
     IssuerMismatch,
+    /// It names itself as its issuer, and is not the root.
+    #[error("it names itself as its issuer, which only the root may")]
+    SelfIssued,
     /// The signature of the certificate above it does not verify.
     #[error("its signature does not verify under the certificate before it")]
     Signature,
@@ -94,6 +97,8 @@ impl From<NotDer> for CertificateError {
 /// A certificate parsed and not verified. All slices point into the input.
 #[derive(Debug)]
 pub(crate) struct Certificate<'a> {
+    /// All of it, DER.
+    pub(crate) whole: &'a [u8],
     tbs: &'a [u8],
     signature: &'a [u8],
     point: &'a [u8],
@@ -122,15 +127,14 @@ impl<'a> Certificate<'a> {
         signature_algorithm(&mut certificate)?;
         let signature = bit_string(certificate.expect(der::BIT_STRING)?)?;
         certificate.finish()?;
-        Self::parse_tbs(tbs, signature)
+        Self::parse_tbs(der, tbs, signature)
     }
 
     /// TBSCertificate (RFC 5280, section 4.1).
-    fn parse_tbs(tbs: Element<'a>, signature: &'a [u8]) -> Result<Self, CertificateError> {
+    fn parse_tbs(whole: &'a [u8], tbs: Element<'a>, signature: &'a [u8]) -> Result<Self, CertificateError> {
         let mut reader = Reader::new(tbs.content);
         version_3(&mut reader)?;
-        let serial = reader.expect(der::INTEGER)?.content;
-        if serial.is_empty() || serial.len() > MAX_SERIAL {
+        if !positive_serial(reader.expect(der::INTEGER)?.content) {
             return Err(CertificateError::Malformed);
         }
         signature_algorithm(&mut reader)?;
@@ -145,6 +149,7 @@ impl<'a> Certificate<'a> {
         wrapper.finish()?;
         let Extensions { ca, path_len, key_usage } = extensions;
         Ok(Self {
+            whole,
             tbs: tbs.whole,
             signature,
             point,
@@ -166,6 +171,14 @@ impl<'a> Certificate<'a> {
     /// The uncompressed point of its key.
     pub(crate) fn point(&self) -> &'a [u8] {
         self.point
+    }
+}
+
+/// Above zero and in the shortest form (RFC 5280, section 4.1.2.2; X.690, section 8.3.2).
+fn positive_serial(content: &[u8]) -> bool {
+    match content {
+        [] | [0] | [0x80..=0xff, ..] | [0, 0..=0x7f, ..] => false,
+        _ => content.len() <= MAX_SERIAL,
     }
 }
 

@@ -84,6 +84,7 @@ fn none_passes_today() {
         nonce: [0; 32],
         max_age: Duration::from_secs(300),
         binding,
+        endorsement: None,
     };
     for document in documents() {
         let (report, result) = appraise(&document.bytes, &expect);

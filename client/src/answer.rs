@@ -3,10 +3,10 @@
 //! The receipt commits to the response as a chain of chunks. A chunk is one server-sent event with its empty line, or
 //! the whole body of an answer that is not streamed; so a client finds the chunks again however HTTP/2 cut them.
 
-use crate::session::AttestedSession;
+use crate::session::{AttestedSession, Chains};
 use adyton_attestation::anchor::TrustAnchor;
 use adyton_attestation::appraisal::Report;
-use adyton_attestation::receipt::{Bundle, BundleRefusal, VerifiedReceipt};
+use adyton_attestation::receipt::{Bundle, BundleRefusal, CutReceipts, VerifiedReceipt};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as B64};
 use hyper::header::{CONTENT_TYPE, HeaderMap};
 use thiserror::Error;
@@ -106,16 +106,22 @@ impl Kept {
             spki_sha384: evidence.spki_sha384,
             request: self.request,
             response: self.chunks,
+            endorsement: evidence.endorsement.clone(),
         })
     }
 }
 
-/// Checks a bundle of a live session: the document was appraised for the session, so only the receipt is new.
+/// Checks a bundle of a live session. The document was appraised for the session, so `chains` knows its certificates.
 ///
 /// # Errors
 /// [`Unreliable::Refused`]
-pub fn check(bundle: &Bundle, anchor: &TrustAnchor) -> Result<(Report, VerifiedReceipt), Unreliable> {
-    let (report, verified) = bundle.verify(anchor, None);
+pub fn check(
+    bundle: &Bundle,
+    anchor: &TrustAnchor,
+    chains: &Chains,
+) -> Result<(Report, VerifiedReceipt), Unreliable> {
+    let (report, verified) =
+        chains.with(|known| bundle.verify_cached(anchor, None, CutReceipts::Refuse, known));
     Ok((report, verified?))
 }
 

@@ -107,7 +107,7 @@ pub async fn chat(
         }
     }
     let bundle = kept.finish(trailers.as_ref(), session)?;
-    let (report, receipt) = check(&bundle, anchor)?;
+    let (report, receipt) = check(&bundle, anchor, session.chains())?;
     Ok(Answered { bundle, receipt, report, finish_reason, text })
 }
 

@@ -13,6 +13,7 @@
 pub mod answer;
 pub mod chat;
 pub mod cli;
+pub mod corpus;
 pub mod files;
 pub mod policy;
 pub mod proxy;

@@ -199,7 +199,8 @@ impl Proxy {
             }
         }
         let bundle = kept.finish(trailers.as_ref(), &session).map_err(io::Error::other)?;
-        let (_, receipt) = check(&bundle, &self.policy.anchor).map_err(io::Error::other)?;
+        let (_, receipt) =
+            check(&bundle, &self.policy.anchor, &self.policy.chains).map_err(io::Error::other)?;
         let body = receipt.body();
         self.keep(&bundle, &format!("{}-{:08}.json", hex::encode(body.boot), body.sequence)).await?;
         // If the reader is gone there is nobody to tell.

@@ -1,11 +1,12 @@
 //! From an address to an attested session: connect, ask for evidence, appraise it, and only then let a prompt through.
 
-use adyton_attestation::Timestamp;
 use adyton_attestation::anchor::TrustAnchor;
-use adyton_attestation::appraisal::{Expectation, Refusal, Report, VerifiedClaims, appraise};
+use adyton_attestation::appraisal::{Expectation, Refusal, Report, VerifiedClaims, appraise_cached};
 use adyton_attestation::binding::{Role, SessionBinding, manifest_sha384, spki_sha384};
+use adyton_attestation::endorsement::Endorsement;
 use adyton_attestation::reference::ReferenceValues;
 use adyton_attestation::tls::{self, KeyExchange};
+use adyton_attestation::{ChainCache, Timestamp};
 use adyton_wire::manifest::{MAX_MANIFEST, Manifest};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as B64};
 use bytes::Bytes;
@@ -22,7 +23,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -82,6 +83,24 @@ pub struct Policy {
     pub reference: ReferenceValues,
     /// Whether classical key exchange will do.
     pub key_exchange: KeyExchange,
+    /// The operator's word about the enclave, where the reference values ask for it.
+    pub endorsement: Option<Endorsement>,
+    /// Certificate signatures that were verified before; clones of a policy share them.
+    pub chains: Chains,
+}
+
+/// Certificate signatures that this process has verified.
+#[derive(Clone, Debug, Default)]
+pub struct Chains(Arc<Mutex<ChainCache>>);
+
+impl Chains {
+    /// Lends the cache out. One that was left in the middle by a panic is as good as an empty one.
+    pub fn with<T>(&self, work: impl FnOnce(&mut ChainCache) -> T) -> T {
+        match self.0.lock() {
+            Ok(mut cache) => work(&mut cache),
+            Err(_) => work(&mut ChainCache::new()),
+        }
+    }
 }
 
 /// Why there is no session.
@@ -126,6 +145,8 @@ pub struct Evidence {
     pub exporter: [u8; 48],
     /// SHA-384 of the enclave's SubjectPublicKeyInfo.
     pub spki_sha384: [u8; 48],
+    /// The operator's endorsement, if there was one.
+    pub endorsement: Option<Endorsement>,
 }
 
 /// Having an `AttestedSession` tells you that the enclave at the other end of *this* TLS connection is the one that
@@ -140,6 +161,7 @@ pub struct AttestedSession {
     evidence: Arc<Evidence>,
     claims: Arc<VerifiedClaims>,
     report: Arc<Report>,
+    chains: Chains,
     challenge: [u8; 32],
 }
 
@@ -192,8 +214,10 @@ async fn attempt(target: &Target, policy: &Policy) -> Result<AttestedSession, Co
         nonce,
         exporter,
         spki_sha384: spki_sha384(&spki),
+        endorsement: policy.endorsement.clone(),
     };
-    let (report, appraised) = appraise(&evidence.document, &expectation(policy, &evidence));
+    let expect = expectation(policy, &evidence);
+    let (report, appraised) = policy.chains.with(|known| appraise_cached(&evidence.document, &expect, known));
     let claims = appraised.map_err(|refusal| ConnectError::Refused {
         report: Box::new(report.clone()),
         refusal: Box::new(refusal),
@@ -203,6 +227,7 @@ async fn attempt(target: &Target, policy: &Policy) -> Result<AttestedSession, Co
         evidence: Arc::new(evidence),
         claims: Arc::new(claims),
         report: Arc::new(report),
+        chains: policy.chains.clone(),
         challenge: given.challenge,
     })
 }
@@ -232,6 +257,7 @@ fn expectation<'a>(policy: &'a Policy, evidence: &Evidence) -> Expectation<'a> {
             spki_sha384: evidence.spki_sha384,
             manifest_sha384: manifest_sha384(&evidence.manifest),
         },
+        endorsement: policy.endorsement.as_ref(),
     }
 }
 
@@ -347,6 +373,11 @@ impl AttestedSession {
     /// How it was shown, step by step.
     pub fn report(&self) -> &Report {
         &self.report
+    }
+
+    /// Certificate signatures that were verified for this session and others of its policy.
+    pub fn chains(&self) -> &Chains {
+        &self.chains
     }
 
     /// What receipts of this session are checked against.

@@ -14,12 +14,12 @@
 //!   clients use, against the reference values in the measured `peers.json`.
 
 use crate::gate::Gate;
-use adyton_attestation::Timestamp;
 use adyton_attestation::anchor::TrustAnchor;
-use adyton_attestation::appraisal::{Expectation, appraise};
+use adyton_attestation::appraisal::{Expectation, appraise_cached};
 use adyton_attestation::binding::{Role, SessionBinding, manifest_sha384};
 use adyton_attestation::reference::ReferenceValues;
 use adyton_attestation::tls;
+use adyton_attestation::{ChainCache, Timestamp};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -47,6 +47,8 @@ pub struct Identity {
     pub peers: Vec<ReferenceValues>,
     /// Under which root.
     pub anchor: TrustAnchor,
+    /// Certificate signatures of peers that were verified before.
+    pub chains: Mutex<ChainCache>,
 }
 
 /// Why a session step was refused. The client is to blame, unless the variant says otherwise.
@@ -169,6 +171,7 @@ impl Session {
             spki_sha384: self.identity.spki_sha384,
             manifest_sha384: manifest_sha384(manifest),
         };
+        let mut chains = self.identity.chains.lock().map_err(|_| SessionError::Unavailable)?;
         let mut refusal = "peers.json names no enclave".to_owned();
         for reference in &self.identity.peers {
             let expectation = Expectation {
@@ -178,8 +181,9 @@ impl Session {
                 nonce: challenge,
                 max_age: PEER_MAX_AGE,
                 binding,
+                endorsement: None,
             };
-            match appraise(document, &expectation).1 {
+            match appraise_cached(document, &expectation, &mut chains).1 {
                 Ok(_claims) => {
                     state.peer = true;
                     return Ok(());

@@ -20,7 +20,7 @@ use adyton_wire::manifest::{MAX_MANIFEST, Manifest, ManifestError};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use thiserror::Error;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
@@ -99,7 +99,13 @@ async fn live(socket: OwnedFd, anchor: TrustAnchor, memory: usize) -> Result<(),
     let settings = adyton_engine::Settings::for_this_machine().within(&model, memory);
     let generator = Generator::start(model, settings, Arc::clone(&lease))?;
     gate.ready(key.spki.clone())?;
-    let identity = Arc::new(Identity { spki_sha384: spki_sha384(&key.spki), manifest, peers, anchor });
+    let identity = Arc::new(Identity {
+        spki_sha384: spki_sha384(&key.spki),
+        manifest,
+        peers,
+        anchor,
+        chains: Mutex::default(),
+    });
     let house =
         Arc::new(House { name, gate, guardrail, generator, lease, reading: Semaphore::new(MAX_READING) });
     server::serve(house, identity, key.config, sockets).await;

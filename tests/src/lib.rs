@@ -10,6 +10,7 @@
 //! - Whoever starts it.
 
 pub mod alone;
+pub mod corpus;
 pub mod fuzz;
 pub mod mock_nsm;
 pub mod pki;

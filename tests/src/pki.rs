@@ -94,6 +94,16 @@ impl SeededKey {
         Err(PkiError::Key)
     }
 
+    /// The key itself, for certificates that this file does not write.
+    pub(crate) fn signing_key(&self) -> &SigningKey {
+        &self.key
+    }
+
+    /// The public key, an uncompressed point.
+    pub(crate) fn point(&self) -> &[u8] {
+        &self.point
+    }
+
     /// r || s over SHA-384 of the message, 96 bytes.
     pub fn sign_fixed(&self, message: &[u8]) -> Vec<u8> {
         let signature: Signature = self.key.sign(message);

@@ -10,7 +10,7 @@
 use crate::simulation::{IMAGE_FILE, ImageFile, ROOT_FILE, ROOT_VARIABLE, anchor_from_file};
 use adyton_attestation::anchor::TrustAnchor;
 use adyton_attestation::reference::{Owner, ReferenceValues};
-use adyton_client::session::{Policy, Target};
+use adyton_client::session::{Chains, Policy, Target};
 use adyton_client::{release, token};
 use anyhow::{Context, Result, bail};
 use std::fs;
@@ -152,7 +152,13 @@ impl World {
     pub fn policy(&self) -> Result<Policy> {
         let reference = ReferenceValues::from_json(&fs::read(self.reference_file())?)?;
         let key_exchange = adyton_attestation::tls::KeyExchange::HybridOnly;
-        Ok(Policy { anchor: self.anchor()?, reference, key_exchange })
+        Ok(Policy {
+            anchor: self.anchor()?,
+            reference,
+            key_exchange,
+            endorsement: None,
+            chains: Chains::default(),
+        })
     }
 
     /// A token for roles and a clearance, for `lifetime` seconds from `from` (seconds relative to now).

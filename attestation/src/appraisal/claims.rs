@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::endorsement::EndorserKey;
 use crate::measurement::{Measurement, PcrIndex};
 use crate::receipt::ReceiptKey;
 use crate::time::Timestamp;
@@ -24,6 +25,8 @@ pub enum ClaimedOwner {
     Role(Measurement),
     /// The parent is the instance that this PCR4 names.
     Instance(Measurement),
+    /// The operator with this key has endorsed the enclave.
+    Endorsed(EndorserKey),
     /// The policy accepted anyone at all.
     Unknown,
 }

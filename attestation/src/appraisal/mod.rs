@@ -30,6 +30,7 @@
 //! ```
 
 mod claims;
+mod code;
 mod refusal;
 mod report;
 mod steps;
@@ -38,11 +39,14 @@ use std::time::Duration;
 
 use crate::anchor::TrustAnchor;
 use crate::binding::{NONCE_LEN, SessionBinding};
+use crate::chain_cache::ChainCache;
+use crate::endorsement::Endorsement;
 use crate::evidence::{self, Evidence};
 use crate::reference::{Image, ReferenceValues};
 use crate::time::Timestamp;
 
 pub use claims::{ArchivedClaims, ClaimedOwner, VerifiedClaims};
+pub use code::Class;
 pub use refusal::{CertificateError, EnvelopeError, Refusal};
 pub use report::{Factor, Outcome, Report};
 pub(crate) use report::{Ledger, Listed, Seen, seen};
@@ -64,6 +68,8 @@ pub struct Expectation<'a> {
     pub max_age: Duration,
     /// What the document must be bound to, from the verifier's own end of the connection.
     pub binding: SessionBinding,
+    /// The operator's word about this enclave, where the reference values ask for it.
+    pub endorsement: Option<&'a Endorsement>,
 }
 
 /// What an archived document may be compared with besides its anchor.
@@ -73,18 +79,30 @@ pub struct ArchivedExpectation<'a> {
     pub reference: Option<&'a ReferenceValues>,
     /// The nonce and the binding of the session, as they were kept.
     pub session: Option<(&'a [u8; NONCE_LEN], &'a SessionBinding)>,
+    /// The operator's word about this enclave, where the reference values ask for it.
+    pub endorsement: Option<&'a Endorsement>,
 }
 
 /// Appraises a live document. The report lists every step whatever the result.
 pub fn appraise(document: &[u8], expect: &Expectation<'_>) -> (Report, Result<VerifiedClaims, Refusal>) {
+    appraise_cached(document, expect, &mut ChainCache::new())
+}
+
+/// The same, for one who appraises many documents: certificate signatures that `cache` knows are not verified again.
+/// Every other check is made each time.
+pub fn appraise_cached(
+    document: &[u8],
+    expect: &Expectation<'_>,
+    cache: &mut ChainCache,
+) -> (Report, Result<VerifiedClaims, Refusal>) {
     let mut ledger = Ledger::new(&Step::ALL, expect.anchor.simulated());
-    let result = appraise_into(&mut ledger, document, expect);
+    let result = appraise_into(&mut ledger, document, expect, cache);
     (ledger.finish(), result)
 }
 
 /// Appraises an archived document at its own time, against its anchor alone.
 pub fn appraise_archived(document: &[u8], anchor: &TrustAnchor) -> (Report, Result<ArchivedClaims, Refusal>) {
-    appraise_archived_against(document, anchor, &ArchivedExpectation::default())
+    appraise_archived_against(document, anchor, &ArchivedExpectation::default(), &mut ChainCache::new())
 }
 
 /// Appraises an archived document at its own time, and against whatever was kept beside it.
@@ -92,9 +110,10 @@ pub fn appraise_archived_against(
     document: &[u8],
     anchor: &TrustAnchor,
     expect: &ArchivedExpectation<'_>,
+    cache: &mut ChainCache,
 ) -> (Report, Result<ArchivedClaims, Refusal>) {
     let mut ledger = Ledger::new(&Step::ALL, anchor.simulated());
-    let result = archived_into(&mut ledger, document, anchor, expect);
+    let result = archived_into(&mut ledger, document, anchor, expect, cache);
     (ledger.finish(), result)
 }
 
@@ -102,14 +121,15 @@ fn appraise_into(
     ledger: &mut Ledger,
     document: &[u8],
     expect: &Expectation<'_>,
+    cache: &mut ChainCache,
 ) -> Result<VerifiedClaims, Refusal> {
-    let authentic =
-        authenticate(ledger, document, expect.anchor, Clock::Verifier(expect.now, &expect.nonce))?;
-    let evidence = authentic.evidence;
+    let clock = Clock::Verifier(expect.now, &expect.nonce);
+    let evidence = authenticate(ledger, document, expect.anchor, clock, cache)?.evidence;
     let freshness = steps::freshness(evidence.timestamp, expect.now, expect.max_age);
     ledger.record(Step::Freshness, format!("at most {} s old", expect.max_age.as_secs()), freshness)?;
     let image = check_debug(ledger, &evidence)?;
-    let owner = check_reference(ledger, &evidence, &image, expect.reference)?;
+    let owner =
+        check_reference(ledger, &evidence, &image, expect.reference, (expect.endorsement, expect.now))?;
     let manifest = steps::manifest(&evidence, Some(expect.reference), Some(&expect.binding));
     let manifest_pcr16 =
         ledger.record(Step::Manifest, "an accepted manifest, the one of this session", manifest)?;
@@ -126,12 +146,14 @@ fn archived_into(
     document: &[u8],
     anchor: &TrustAnchor,
     expect: &ArchivedExpectation<'_>,
+    cache: &mut ChainCache,
 ) -> Result<ArchivedClaims, Refusal> {
-    let evidence = authenticate(ledger, document, anchor, Clock::Document)?.evidence;
+    let evidence = authenticate(ledger, document, anchor, Clock::Document, cache)?.evidence;
+    let endorsement = (expect.endorsement, evidence.timestamp);
     ledger.skip(Step::Freshness, "an archived document is judged at its own time");
     let image = check_debug(ledger, &evidence)?;
     let owner = match expect.reference {
-        Some(reference) => Some(check_reference(ledger, &evidence, &image, reference)?),
+        Some(reference) => Some(check_reference(ledger, &evidence, &image, reference, endorsement)?),
         None => {
             ledger.skip(Step::Image, "no reference values were given");
             ledger.skip(Step::Owner, "no reference values were given");
@@ -184,12 +206,13 @@ fn authenticate(
     document: &[u8],
     anchor: &TrustAnchor,
     clock: Clock<'_>,
+    cache: &mut ChainCache,
 ) -> Result<Authentic, Refusal> {
     let (envelope, evidence) = read(ledger, document)?;
     ledger.record(Step::Root, "byte for byte the trust anchor", steps::root(&evidence, anchor))?;
     let shaped =
         ledger.record(Step::Chain, "P-384 and SHA-384, each in its place", steps::chain(&evidence))?;
-    let linked = ledger.record(Step::Links, "each signed by the one before", steps::links(shaped))?;
+    let linked = ledger.record(Step::Links, "each signed by the one before", steps::links(shaped, cache))?;
     let (at, nonce_matches) = match clock {
         Clock::Verifier(now, nonce) => (now, steps::nonce(&evidence, nonce).is_ok()),
         Clock::Document => (evidence.timestamp, false),
@@ -237,6 +260,7 @@ fn check_reference(
     evidence: &Evidence,
     image: &Image,
     reference: &ReferenceValues,
+    (endorsement, at): (Option<&Endorsement>, Timestamp),
 ) -> Result<ClaimedOwner, Refusal> {
     let found = steps::image(image, reference);
     let failed = found.is_err();
@@ -246,7 +270,7 @@ fn check_reference(
         ledger.saw(Step::Image, format!("pcr0 {} pcr1 {} pcr2 {}", image.pcr0, image.pcr1, image.pcr2));
     }
     image_result?;
-    ledger.record(Step::Owner, owner_words(reference), steps::owner(evidence, reference))
+    ledger.record(Step::Owner, owner_words(reference), steps::owner(evidence, reference, endorsement, at))
 }
 
 fn owner_words(reference: &ReferenceValues) -> String {
@@ -255,6 +279,7 @@ fn owner_words(reference: &ReferenceValues) -> String {
         Owner::Signer { pcr8 } => format!("the signer of pcr8 {pcr8}"),
         Owner::Role { pcr3 } => format!("the role of pcr3 {pcr3}"),
         Owner::Instance { pcr4 } => format!("the instance of pcr4 {pcr4}"),
+        Owner::Endorser { ed25519 } => format!("an enclave that {ed25519} has endorsed"),
         Owner::AnyoneAtAll => "anyone at all".to_owned(),
     }
 }

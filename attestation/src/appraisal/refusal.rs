@@ -11,6 +11,7 @@
 //! - Nobody.
 
 use crate::cbor::CborError;
+use crate::endorsement::EndorsementError;
 use crate::evidence::{EvidenceError, FieldError};
 use crate::measurement::Measurement;
 use crate::time::Timestamp;
@@ -149,6 +150,15 @@ pub enum Refusal {
         /// 3, 4 or 8.
         index: u8,
     },
+    /// The reference values name an operator, and nobody brought his endorsement.
+    #[error(
+        "no endorsement was given, and the reference values ask for one; ask the operator for the file and name it with \
+         --endorsement"
+    )]
+    EndorsementMissing,
+    /// The operator's endorsement does not hold for this enclave.
+    #[error(transparent)]
+    Endorsement(EndorsementError),
     /// PCR16 is missing or was never extended.
     #[error(
         "the document lists no locked, extended pcr16, so no release manifest was measured; do not talk to it"
@@ -170,12 +180,26 @@ pub enum Refusal {
     /// The document has no nonce.
     #[error("the document carries no nonce, so it may be old; ask for one with yours")]
     NonceMissing,
+    /// The document's nonce has another length than any that this program sends.
+    #[error(
+        "the document's nonce has {len} bytes and yours has 32; somebody else asked for it, do not talk to it"
+    )]
+    NonceLength {
+        /// Its length.
+        len: usize,
+    },
     /// The document has another nonce.
     #[error("the document answers another nonce than yours; it was replayed, do not talk to it")]
     Nonce,
     /// The document has no user data.
     #[error("the document carries no session binding, so it may have been relayed; do not talk to it")]
     BindingMissing,
+    /// The document is bound to this very connection, but speaks for the other end.
+    #[error(
+        "the document speaks for the other end of this connection; your own evidence was sent back to you, do not talk \
+         to it"
+    )]
+    Reflected,
     /// The document is bound to something else.
     #[error(
         "the document is bound to another connection, certificate, role or manifest than yours; somebody stands in \

@@ -16,9 +16,11 @@ use subtle::ConstantTimeEq;
 use super::report::{Listed, Seen, seen};
 use super::{ClaimedOwner, Refusal};
 use crate::anchor::TrustAnchor;
-use crate::binding::{SessionBinding, manifest_pcr16_of_digest};
+use crate::binding::{NONCE_LEN, Role, SessionBinding, manifest_pcr16_of_digest};
 use crate::chain::{Broken, LeafKey, Linked, Shaped, Window};
+use crate::chain_cache::ChainCache;
 use crate::cose::Envelope;
+use crate::endorsement::{Endorsement, EndorserKey};
 use crate::evidence::Evidence;
 use crate::measurement::{MANIFEST_PCR, Measurement, PcrIndex};
 use crate::receipt::ReceiptKey;
@@ -137,8 +139,8 @@ pub(super) fn chain(evidence: &Evidence) -> Found<Shaped<'_>> {
     Ok(seen(shaped, format!("{} authorities and a leaf", evidence.cabundle.len())))
 }
 
-pub(super) fn links(shaped: Shaped<'_>) -> Found<Linked<'_>> {
-    Ok(seen(shaped.verify().map_err(certificate)?, "every link verifies"))
+pub(super) fn links<'a>(shaped: Shaped<'a>, cache: &mut ChainCache) -> Found<Linked<'a>> {
+    Ok(seen(shaped.verify(cache).map_err(certificate)?, "every link verifies"))
 }
 
 fn certificate(broken: Broken) -> Refusal {
@@ -216,27 +218,49 @@ pub(super) fn image(measured: &Image, reference: &ReferenceValues) -> Found<()> 
     }
 }
 
-pub(super) fn owner(evidence: &Evidence, reference: &ReferenceValues) -> Found<ClaimedOwner> {
-    let (index, wanted) = match reference.owner() {
-        Owner::Signer { pcr8 } => (8, pcr8),
-        Owner::Role { pcr3 } => (3, pcr3),
-        Owner::Instance { pcr4 } => (4, pcr4),
-        Owner::AnyoneAtAll => {
-            return Ok(seen(ClaimedOwner::Unknown, "unknown: the policy accepts anyone at all"));
-        }
-    };
+/// `at` is the time at which an endorsement must hold.
+pub(super) fn owner(
+    evidence: &Evidence,
+    reference: &ReferenceValues,
+    endorsement: Option<&Endorsement>,
+    at: Timestamp,
+) -> Found<ClaimedOwner> {
+    match reference.owner() {
+        Owner::Signer { pcr8 } => register(evidence, 8, pcr8, ClaimedOwner::Signer),
+        Owner::Role { pcr3 } => register(evidence, 3, pcr3, ClaimedOwner::Role),
+        Owner::Instance { pcr4 } => register(evidence, 4, pcr4, ClaimedOwner::Instance),
+        Owner::Endorser { ed25519 } => endorsed(evidence, ed25519, endorsement, at),
+        Owner::AnyoneAtAll => Ok(seen(ClaimedOwner::Unknown, "unknown: the policy accepts anyone at all")),
+    }
+}
+
+fn register(
+    evidence: &Evidence,
+    index: u8,
+    wanted: &Measurement,
+    claimed: fn(Measurement) -> ClaimedOwner,
+) -> Found<ClaimedOwner> {
     let value =
         pcr(evidence, index).filter(|value| !value.is_zero()).ok_or(Refusal::OwnerMissing { index })?;
     if value != wanted {
         return Err(Refusal::Owner { index });
     }
-    let claimed = match reference.owner() {
-        Owner::Signer { pcr8 } => ClaimedOwner::Signer(*pcr8),
-        Owner::Role { pcr3 } => ClaimedOwner::Role(*pcr3),
-        Owner::Instance { pcr4 } => ClaimedOwner::Instance(*pcr4),
-        Owner::AnyoneAtAll => ClaimedOwner::Unknown,
-    };
-    Ok(seen(claimed, format!("pcr{index} {value}")))
+    Ok(seen(claimed(*value), format!("pcr{index} {value}")))
+}
+
+fn endorsed(
+    evidence: &Evidence,
+    endorser: &EndorserKey,
+    endorsement: Option<&Endorsement>,
+    at: Timestamp,
+) -> Found<ClaimedOwner> {
+    let endorsement = endorsement.ok_or(Refusal::EndorsementMissing)?;
+    let key = receipt_key(evidence)?.value;
+    endorsement.check(endorser, &key, at, leeway()).map_err(Refusal::Endorsement)?;
+    Ok(seen(
+        ClaimedOwner::Endorsed(*endorser),
+        format!("endorsed by {endorser} until {}", endorsement.not_after()),
+    ))
 }
 
 /// PCR16 as the sentinel left it: extended and locked. A document lists locked registers only.
@@ -262,6 +286,9 @@ pub(super) fn manifest(
 
 pub(super) fn nonce(evidence: &Evidence, expected: &[u8; 32]) -> Found<()> {
     let nonce = evidence.nonce.as_deref().ok_or(Refusal::NonceMissing)?;
+    if nonce.len() != NONCE_LEN {
+        return Err(Refusal::NonceLength { len: nonce.len() });
+    }
     match bool::from(nonce.ct_eq(expected)) {
         true => Ok(seen((), "the nonce that was sent")),
         false => Err(Refusal::Nonce),
@@ -270,9 +297,18 @@ pub(super) fn nonce(evidence: &Evidence, expected: &[u8; 32]) -> Found<()> {
 
 pub(super) fn binding(evidence: &Evidence, expected: &SessionBinding) -> Found<()> {
     let user_data = evidence.user_data.as_deref().ok_or(Refusal::BindingMissing)?;
-    match bool::from(user_data.ct_eq(&expected.user_data())) {
-        true => Ok(seen((), "bound to this connection, certificate, role and manifest")),
-        false => Err(Refusal::Binding),
+    let is = |binding: &SessionBinding| bool::from(user_data.ct_eq(&binding.user_data()));
+    if is(expected) {
+        return Ok(seen((), "bound to this connection, certificate, role and manifest"));
+    }
+    let reflected = is(&SessionBinding { role: other_end(expected.role), ..*expected });
+    Err(if reflected { Refusal::Reflected } else { Refusal::Binding })
+}
+
+fn other_end(role: Role) -> Role {
+    match role {
+        Role::Enclave => Role::PeerEnclave,
+        Role::PeerEnclave => Role::Enclave,
     }
 }
 

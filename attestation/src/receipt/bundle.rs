@@ -23,6 +23,8 @@ use crate::appraisal::{
     seen,
 };
 use crate::binding::{Role, SessionBinding, manifest_sha384};
+use crate::chain_cache::ChainCache;
+use crate::endorsement::Endorsement;
 use crate::reference::ReferenceValues;
 
 /// Everything that a receipt refers to, as a client keeps it. In JSON each field is base64 (RFC 4648, section 4).
@@ -56,6 +58,9 @@ pub struct Bundle {
     /// The response, chunk by chunk.
     #[serde(with = "encoding::base64_list")]
     pub response: Vec<Vec<u8>>,
+    /// The operator's endorsement, if the session had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endorsement: Option<Endorsement>,
 }
 
 impl std::fmt::Debug for Bundle {
@@ -119,6 +124,14 @@ pub enum BundleRefusal {
         "the answer was cut before its end, and the receipt says so; accept cut receipts if you know that it was"
     )]
     Cut,
+    /// The receipt is older than the document whose key signed it.
+    #[error(
+        "the receipt was issued {behind_secs} s before the document that names its key; they do not belong together"
+    )]
+    IssuedBeforeEvidence {
+        /// How many seconds.
+        behind_secs: u64,
+    },
     /// The receipt says "simulated" under AWS's root, or does not under a development root.
     #[error("the receipt and the trust anchor disagree on whether this is a simulation; do not rely on it")]
     Simulated,
@@ -145,6 +158,11 @@ impl VerifiedReceipt {
         self.receipt.body()
     }
 
+    /// The receipt itself.
+    pub fn receipt(&self) -> &Receipt {
+        &self.receipt
+    }
+
     /// What the document says about the enclave, judged at its own time.
     pub fn claims(&self) -> &ArchivedClaims {
         &self.claims
@@ -164,12 +182,20 @@ enum Step {
     Request,
     Response,
     Status,
+    Time,
     Simulated,
 }
 
 impl Step {
-    const ALL: [Step; 6] =
-        [Step::Receipt, Step::Manifest, Step::Request, Step::Response, Step::Status, Step::Simulated];
+    const ALL: [Step; 7] = [
+        Step::Receipt,
+        Step::Manifest,
+        Step::Request,
+        Step::Response,
+        Step::Status,
+        Step::Time,
+        Step::Simulated,
+    ];
 }
 
 impl Listed for Step {
@@ -185,6 +211,7 @@ impl Listed for Step {
             Step::Request => "request commitment",
             Step::Response => "response commitment",
             Step::Status => "complete answer",
+            Step::Time => "receipt time",
             Step::Simulated => "simulation",
         }
     }
@@ -196,6 +223,7 @@ impl Listed for Step {
             Step::Request => "adyton: receipt field 4, SHA-256(\"adyton/request/v1\" || salt || body)",
             Step::Response => "adyton: receipt fields 5 to 7",
             Step::Status => "adyton: receipt field 13",
+            Step::Time => "adyton: receipt field 3; the sentinel's clock is never behind an attested time",
             Step::Simulated => "adyton: receipt field 14",
         }
     }
@@ -230,14 +258,26 @@ impl Bundle {
         reference: Option<&ReferenceValues>,
         cut: CutReceipts,
     ) -> (Report, Result<VerifiedReceipt, BundleRefusal>) {
+        self.verify_cached(anchor, reference, cut, &mut ChainCache::new())
+    }
+
+    /// The same, for one who verifies many: certificate signatures that `cache` knows are not verified again.
+    pub fn verify_cached(
+        &self,
+        anchor: &TrustAnchor,
+        reference: Option<&ReferenceValues>,
+        cut: CutReceipts,
+        cache: &mut ChainCache,
+    ) -> (Report, Result<VerifiedReceipt, BundleRefusal>) {
         let binding = SessionBinding {
             role: Role::Enclave,
             exporter: self.exporter,
             spki_sha384: self.spki_sha384,
             manifest_sha384: manifest_sha384(&self.manifest),
         };
-        let expect = ArchivedExpectation { reference, session: Some((&self.nonce, &binding)) };
-        let (report, claims) = appraise_archived_against(&self.document, anchor, &expect);
+        let session = Some((&self.nonce, &binding));
+        let expect = ArchivedExpectation { reference, session, endorsement: self.endorsement.as_ref() };
+        let (report, claims) = appraise_archived_against(&self.document, anchor, &expect, cache);
         let mut ledger = Ledger::extend(report, &Step::ALL);
         let result = claims
             .map_err(BundleRefusal::Document)
@@ -263,6 +303,7 @@ impl Bundle {
         ledger.record(Step::Request, "the request in the bundle", request)?;
         ledger.record(Step::Response, "the response in the bundle", self.response(body))?;
         ledger.record(Step::Status, "complete, or cut and accepted as such", status(body, cut))?;
+        ledger.record(Step::Time, "not before the document", time(body, &claims))?;
         ledger.record(Step::Simulated, "as the trust anchor says", simulated(body, &claims))?;
         Ok(VerifiedReceipt { receipt, claims })
     }
@@ -291,6 +332,14 @@ fn status(body: &ReceiptBody, cut: CutReceipts) -> Result<Seen<()>, BundleRefusa
         (Status::Complete, _) => Ok(seen((), "complete")),
         (Status::Cut, CutReceipts::Accept) => Ok(seen((), "cut, and accepted as such")),
         (Status::Cut, CutReceipts::Refuse) => Err(BundleRefusal::Cut),
+    }
+}
+
+/// No leeway: the sentinel's clock has the document's time as its floor.
+fn time(body: &ReceiptBody, claims: &ArchivedClaims) -> Result<Seen<()>, BundleRefusal> {
+    match claims.timestamp().millis_since(body.issued_at) {
+        0 => Ok(seen((), format!("issued at {}", body.issued_at))),
+        behind => Err(BundleRefusal::IssuedBeforeEvidence { behind_secs: behind / 1000 }),
     }
 }
 

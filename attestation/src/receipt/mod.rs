@@ -18,8 +18,10 @@
 
 mod body;
 mod bundle;
+mod code;
 mod commit;
-mod encoding;
+pub(crate) mod encoding;
+mod sequence;
 
 use std::fmt;
 
@@ -31,6 +33,7 @@ use crate::cose::{EDDSA, EDDSA_SIGNATURE, Envelope, EnvelopeError, sig_structure
 pub use body::{BodyError, MAX_VERDICTS, MAX_WORD, ReceiptBody, Status};
 pub use bundle::{Bundle, BundleRefusal, CutReceipts, VerifiedReceipt};
 pub use commit::{ResponseChain, commit_request};
+pub use sequence::{Sequence, SequenceRefusal};
 
 /// The twelve bytes before the key in an Ed25519 SubjectPublicKeyInfo (RFC 8410, section 4).
 const ED25519_SPKI_PREFIX: [u8; 12] =
@@ -88,6 +91,11 @@ impl ReceiptKey {
     /// From a SubjectPublicKeyInfo of 44 bytes; `None` for every other key.
     pub fn from_spki(spki: &[u8]) -> Option<Self> {
         spki.strip_prefix(&ED25519_SPKI_PREFIX)?.try_into().ok().map(Self)
+    }
+
+    /// The key alone.
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 
     /// The SubjectPublicKeyInfo.

@@ -23,8 +23,8 @@
 //!   "owner": { "signer": { "pcr8": "<96 hex>" } } }
 //! ```
 //!
-//! `owner` may also be `{"role": {"pcr3": ..}}`, `{"instance": {"pcr4": ..}}` or the words `"anyone-at-all"`. The signed
-//! file is described byte for byte in `docs/reference-values.md`.
+//! `owner` may also be `{"role": {"pcr3": ..}}`, `{"instance": {"pcr4": ..}}`, `{"endorser": {"ed25519": "<64 hex>"}}` or
+//! the words `"anyone-at-all"`. The signed file is described byte for byte in `docs/reference-values.md`.
 
 mod compare;
 mod file;
@@ -37,6 +37,7 @@ mod verify;
 
 use serde::{Deserialize, Serialize};
 
+use crate::endorsement::EndorserKey;
 use crate::measurement::Measurement;
 
 pub use compare::{Compared, Contradiction, compare};
@@ -83,6 +84,11 @@ pub enum Owner {
     Instance {
         /// PCR4.
         pcr4: Measurement,
+    },
+    /// The operator with this key has looked at the enclave and endorsed it; see [`crate::endorsement`].
+    Endorser {
+        /// His Ed25519 key.
+        ed25519: EndorserKey,
     },
     /// It does not matter whose machine it is. Claims made under it say that the owner is unknown.
     AnyoneAtAll,
@@ -199,7 +205,7 @@ pub enum ReferenceError {
     },
     /// An owner of a form that is not known.
     #[error(
-        "the owner is of no known form; name a signer, a role or an instance, or write \"anyone-at-all\""
+        "the owner is of no known form; name a signer, a role, an instance or an endorser, or write \"anyone-at-all\""
     )]
     UnknownOwner,
     /// Too long to be reference values.
@@ -286,7 +292,7 @@ fn check_owner(owner: &Owner) -> Result<(), ReferenceError> {
         Owner::Signer { pcr8 } => ("pcr8", pcr8),
         Owner::Role { pcr3 } => ("pcr3", pcr3),
         Owner::Instance { pcr4 } => ("pcr4", pcr4),
-        Owner::AnyoneAtAll => return Ok(()),
+        Owner::Endorser { .. } | Owner::AnyoneAtAll => return Ok(()),
     };
     if value.is_zero() { Err(ReferenceError::ZeroOwner { register }) } else { Ok(()) }
 }
@@ -297,7 +303,7 @@ fn owner_register(owner: &Owner) -> Option<(&'static str, &Measurement)> {
         Owner::Signer { pcr8 } => Some(("pcr8", pcr8)),
         Owner::Role { pcr3 } => Some(("pcr3", pcr3)),
         Owner::Instance { pcr4 } => Some(("pcr4", pcr4)),
-        Owner::AnyoneAtAll => None,
+        Owner::Endorser { .. } | Owner::AnyoneAtAll => None,
     }
 }
 

@@ -278,8 +278,12 @@ pub(super) fn image<'a>(
 /// Whose enclave it may be. Registers are judged here, so that a wrong digit is told as such; the forms are [`Owner`]'s.
 pub(super) fn owner(node: &Node<'_>) -> Result<Owner, ReferenceError> {
     for (_, form) in node.entries() {
-        for (_, register) in form.entries().filter(|(key, _)| key.starts_with("pcr")) {
-            register.measurement()?;
+        for (key, value) in form.entries() {
+            match key {
+                "ed25519" => value.public_key().map(drop)?,
+                register if register.starts_with("pcr") => value.measurement().map(drop)?,
+                _ => {}
+            }
         }
     }
     node.to_value().and_then(|value| serde_json::from_value(value).ok()).ok_or(ReferenceError::UnknownOwner)

@@ -14,7 +14,8 @@ fn the_table_of_policies() {
     let debug = format!("{{\"pcr0\":{zero},\"pcr1\":{one},\"pcr2\":{one}}}");
     let any = "\"anyone-at-all\"";
     let signer = format!("{{\"signer\":{{\"pcr8\":{one}}}}}");
-    for owner in [any, &signer, &format!("{{\"role\":{{\"pcr3\":{one}}}}}")] {
+    let endorser = format!("{{\"endorser\":{{\"ed25519\":\"{}\"}}}}", "11".repeat(32));
+    for owner in [any, &signer, &endorser, &format!("{{\"role\":{{\"pcr3\":{one}}}}}")] {
         let read = ReferenceValues::from_json(json(&image, &one, owner).as_bytes()).unwrap();
         assert_eq!(ReferenceValues::from_json(read.to_json().as_bytes()), Ok(read));
     }

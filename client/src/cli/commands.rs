@@ -4,12 +4,14 @@ use super::exit::Failure;
 use super::{Chat, Enclave, Mint, TokenArgs, reference, show};
 use crate::chat::{Question, chat as ask};
 use crate::files::write_private;
+use crate::policy::load::Loaded;
 use crate::proxy::Proxy;
-use crate::session::{AttestedSession, ConnectError, Policy, connect};
+use crate::session::{AttestedSession, Chains, ConnectError, Policy, connect};
 use crate::{release as releases, token};
 use adyton_attestation::Timestamp;
 use adyton_attestation::anchor::TrustAnchor;
 use adyton_attestation::appraisal::{ClaimedOwner, Report};
+use adyton_attestation::endorsement::Endorsement;
 use adyton_attestation::receipt::{Bundle, CutReceipts, ReceiptBody, Status};
 use adyton_attestation::reference::ReferenceValues;
 use adyton_attestation::tls::KeyExchange;
@@ -228,8 +230,15 @@ fn shown(
 fn policy(anchor: &TrustAnchor, enclave: &Enclave) -> Result<(Policy, Option<Timestamp>), Failure> {
     let key_exchange =
         if enclave.classical { KeyExchange::HybridOrClassical } else { KeyExchange::HybridOnly };
-    let loaded = reference::read(&enclave.reference, &enclave.pinned)?;
-    Ok((Policy { anchor: anchor.clone(), reference: loaded.values, key_exchange }, loaded.until))
+    let endorsement = enclave.endorsement.as_deref().map(read_endorsement).transpose()?;
+    let Loaded { values, until } = reference::read(&enclave.reference, &enclave.pinned)?;
+    let chains = Chains::default();
+    Ok((Policy { anchor: anchor.clone(), reference: values, key_exchange, endorsement, chains }, until))
+}
+
+fn read_endorsement(path: &Path) -> Result<Endorsement, Failure> {
+    let read = Endorsement::from_json(&read_file(path)?);
+    read.with_context(|| path.display().to_string()).map_err(fail)
 }
 
 fn read_token(args: &TokenArgs) -> Result<Option<String>, Failure> {
@@ -287,6 +296,7 @@ fn owner_words(owner: ClaimedOwner) -> &'static str {
         ClaimedOwner::Signer(_) => "the image signer is the one you named (PCR8)",
         ClaimedOwner::Role(_) => "the parent instance has the role you named (PCR3)",
         ClaimedOwner::Instance(_) => "the parent is the instance you named (PCR4)",
+        ClaimedOwner::Endorsed(_) => "the operator you named has endorsed this enclave",
         ClaimedOwner::Unknown => "whose machine it is was not asked and is not known",
     }
 }

@@ -101,6 +101,9 @@ struct Enclave {
     /// Reference values: which images, manifests and owner are accepted; plain JSON, or signed and with --signer.
     #[arg(long, value_name = "FILE")]
     reference: PathBuf,
+    /// The operator's endorsement of this enclave, where the reference values name an endorser.
+    #[arg(long, value_name = "FILE")]
+    endorsement: Option<PathBuf>,
     #[command(flatten)]
     pinned: reference::Pinned,
     /// Also accept classical key exchange (X25519) where the enclave offers no X25519MLKEM768.

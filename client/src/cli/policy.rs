@@ -10,6 +10,7 @@ use crate::policy::lint::{Level, lint};
 use crate::policy::publish::publish;
 use crate::policy::{Document, read};
 use adyton_attestation::ed25519::{PublicKey, Signer};
+use adyton_attestation::endorsement::EndorserKey;
 use adyton_attestation::measurement::Measurement;
 use adyton_attestation::reference::{Image, Owner, Payload, ReferenceFile, compare};
 use adyton_attestation::transparency::LogKey;
@@ -148,6 +149,9 @@ struct OwnerArgs {
     /// One on the instance of this PCR4.
     #[arg(long, value_name = "HEX", value_parser = measurement)]
     instance_pcr4: Option<Measurement>,
+    /// One that the operator with this key has endorsed.
+    #[arg(long, value_name = "HEX", value_parser = public_key)]
+    endorser: Option<PublicKey>,
     /// Anyone's at all: then whoever runs it may be an adversary of yours.
     #[arg(long)]
     anyone_at_all: bool,
@@ -158,7 +162,9 @@ impl OwnerArgs {
         let signer = self.signer_pcr8.map(|pcr8| Owner::Signer { pcr8 });
         let role = self.role_pcr3.map(|pcr3| Owner::Role { pcr3 });
         let instance = self.instance_pcr4.map(|pcr4| Owner::Instance { pcr4 });
-        signer.or(role).or(instance).or(self.anyone_at_all.then_some(Owner::AnyoneAtAll))
+        let endorser = self.endorser.map(|key| EndorserKey::new(*key.as_bytes()));
+        let endorser = endorser.map(|ed25519| Owner::Endorser { ed25519 });
+        signer.or(role).or(instance).or(endorser).or(self.anyone_at_all.then_some(Owner::AnyoneAtAll))
     }
 }
 

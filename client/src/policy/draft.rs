@@ -64,7 +64,7 @@ pub enum DraftError {
     OtherName,
     /// No owner.
     #[error(
-        "whose enclave it may be is not answered; pass --signer-pcr8, --role-pcr3 or --instance-pcr4, or --anyone-at-all"
+        "whose enclave it may be is not answered; pass --signer-pcr8, --role-pcr3, --instance-pcr4 or --endorser, or --anyone-at-all"
     )]
     NoOwner,
     /// The highest version.

@@ -163,6 +163,6 @@ fn lists(images: &[Image], manifests: &[Measurement], found: &mut Findings) {
 
 fn owner(owner: &Owner, found: &mut Findings) {
     if *owner == Owner::AnyoneAtAll {
-        found.warn("anyone at all may run the enclave, so its host may be an adversary's; name a signer, role or instance");
+        found.warn("anyone at all may run the enclave, so its host may be an adversary's; name a signer, role, instance or endorser");
     }
 }

@@ -92,6 +92,7 @@ impl House {
             nonce: NONCE,
             max_age: Duration::from_secs(300),
             binding: self.binding,
+            endorsement: None,
         };
         let (report, claims) = appraise(document, &expect);
         assert_eq!(report.passed_everything(), claims.is_ok(), "report and claims must agree");
@@ -130,6 +131,7 @@ impl House {
             spki_sha384: self.binding.spki_sha384,
             request: REQUEST.to_vec(),
             response: RESPONSE.iter().map(|chunk| chunk.to_vec()).collect(),
+            endorsement: None,
         }
     }
 

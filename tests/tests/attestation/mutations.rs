@@ -1,5 +1,6 @@
 //! No bit of a document can change, none of it can be missing, and no input makes the crate panic.
 
+use adyton_attestation::ChainCache;
 use adyton_attestation::appraisal::{EnvelopeError, Refusal, appraise_archived};
 
 use crate::World;
@@ -14,10 +15,12 @@ fn every_single_bit_flip_is_refused() {
     std::thread::scope(|scope| {
         for worker in 0..workers {
             scope.spawn(move || {
+                // Most flips leave the chain as it is; its signatures need not be verified 43,000 times.
+                let mut known = ChainCache::new();
                 for bit in (worker..document.len() * 8).step_by(workers) {
                     let mut flipped = document.clone();
                     flipped[bit / 8] ^= 1 << (bit % 8);
-                    assert!(world.appraise(&flipped).1.is_err(), "bit {bit}");
+                    assert!(world.appraise_cached(&flipped, &mut known).1.is_err(), "bit {bit}");
                 }
             });
         }

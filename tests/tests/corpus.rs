@@ -1,0 +1,116 @@
+//! The corpora in `tests/vectors/`: that they are what the generator writes, and that our verifier answers them.
+//!
+//! # Promises
+//! - A vector whose code is not the one that our verifier gives fails here.
+//!
+//! # Does not
+//! - Run other verifiers; `tests/tests/system/strangers.rs` does.
+//!
+//! # Trusts
+//! - Nobody.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test that cannot go on ends
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use adyton_client::corpus::{Asked, Expected, ask, read};
+use adyton_tests::corpus::{Corpus, attestation, receipts};
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors").join(name)
+}
+
+fn answers(path: &Path, files: Option<&Path>) -> Vec<Asked> {
+    read(path, files).unwrap().into_iter().map(|question| ask(question).unwrap()).collect()
+}
+
+fn check_answers(asked: &[Asked]) {
+    let wrong: Vec<String> = asked
+        .iter()
+        .filter(|asked| !asked.same_reason())
+        .map(|asked| {
+            let question = &asked.question;
+            format!("{}: {:?} {:?}, answered {:?}", question.id, question.expect, question.code, asked.answer)
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{} wrong of {}:\n{}", wrong.len(), asked.len(), wrong.join("\n"));
+}
+
+/// What is committed is what the generator writes, byte for byte, and nothing else lies there.
+fn check_committed(corpus: &Corpus, name: &str) {
+    let files = corpus.files();
+    for (file, bytes) in &files {
+        let committed = std::fs::read(folder(name).join(file)).unwrap_or_default();
+        assert!(committed == *bytes, "{name}/{file} is not what the generator writes; run make corpus");
+    }
+    let mut found = BTreeSet::new();
+    walk(&folder(name), &folder(name), &mut found);
+    assert_eq!(found, files.into_keys().collect(), "run make corpus");
+}
+
+fn walk(root: &Path, at: &Path, found: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(at).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            walk(root, &path, found);
+        } else {
+            found.insert(path.strip_prefix(root).unwrap().to_string_lossy().into_owned());
+        }
+    }
+}
+
+#[test]
+fn documents_are_answered_rightly() {
+    let asked = answers(&folder("attestation"), None);
+    check_answers(&asked);
+    let rejects = asked.iter().filter(|asked| asked.question.expect == Expected::Reject).count();
+    assert!(rejects >= 200, "{rejects} rejects");
+    assert!(asked.iter().all(|asked| !asked.question.clause.is_empty() && !asked.question.about.is_empty()));
+}
+
+#[test]
+fn receipts_are_answered_rightly() {
+    let asked = answers(&folder("receipts"), None);
+    check_answers(&asked);
+    assert!(asked.iter().filter(|asked| asked.question.expect == Expected::Reject).count() >= 60);
+}
+
+/// The words that the sources give as codes: all lower case with a hyphen.
+fn codes(source: &str) -> BTreeSet<&str> {
+    let code = |word: &&str| {
+        word.contains('-') && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+    };
+    source.split('"').skip(1).step_by(2).filter(code).filter(|word| *word != "kebab-case").collect()
+}
+
+/// Codes that no vector can reach, each with the reason.
+const UNREACHED: [&str; 4] = [
+    "payload-too-large",         // the whole document is bounded first
+    "endorsement-life",          // such an endorsement cannot be signed
+    "sequence-empty",            // a case without bundles asks nothing
+    "receipt-payload-malformed", // several reasons; all are vectors of the documents
+];
+
+#[test]
+fn every_code_has_a_vector_and_a_line_in_the_documentation() {
+    let asked = [answers(&folder("attestation"), None), answers(&folder("receipts"), None)].concat();
+    let answered: BTreeSet<&str> = asked.iter().filter_map(|asked| asked.question.code.as_deref()).collect();
+    let documented = include_str!("../../docs/corpus.md");
+    let sources = [
+        include_str!("../../attestation/src/appraisal/code.rs"),
+        include_str!("../../attestation/src/receipt/code.rs"),
+    ];
+    for code in sources.iter().flat_map(|source| codes(source)) {
+        let reached = answered.contains(code);
+        assert_ne!(reached, UNREACHED.contains(&code), "{code} has no vector, or one that was not expected");
+        assert!(documented.contains(&format!("`{code}`")), "{code} is not in docs/corpus.md");
+    }
+    assert!(answered.contains("policy-refused"));
+}
+
+#[test]
+fn the_corpora_are_what_the_generator_writes() {
+    check_committed(&attestation(), "attestation");
+    check_committed(&receipts(), "receipts");
+}
