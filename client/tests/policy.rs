@@ -1,7 +1,7 @@
 //! Reference values from draft to refusal, with the real `adyton` program.
 //!
 //! Where a relying party is meant, `adyton verify` is asked to reach an address at which nobody listens: exit code 4 then
-//! says that the reference values were accepted, and 8 that they were refused.
+//! says that the reference values were accepted, and 9 that they were refused.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test that cannot go on ends
 
@@ -133,9 +133,9 @@ fn from_a_build_to_a_client() {
     assert_eq!((signer.len(), mode(&desk.path("signer.key"))), (64, 0o600));
     desk.refused("policy key --out signer.key", &[], 1, "a key is not written over");
     desk.draft("draft.json", &signer, Some(&log), &[]);
-    desk.refused("verify --enclave 127.0.0.1:1 --reference draft.json", &[], 8, "without signatures");
+    desk.refused("verify --enclave 127.0.0.1:1 --reference draft.json", &[], 9, "without signatures");
     desk.good("policy sign draft.json --key signer.key --out reference.json", &[]);
-    desk.relying("reference.json", &signer, 8, "carries no proof that it is in it");
+    desk.relying("reference.json", &signer, 9, "carries no proof that it is in it");
     let said = desk.good("policy publish reference.json --log log --log-key log.key", &[]);
     assert!(said.starts_with("appended as leaf 0 of 1"), "{said}");
     let published = fs::read(desk.path("reference.json")).unwrap();
@@ -186,7 +186,7 @@ fn versions_follow_each_other_in_a_log() {
     let compared = desk.good("policy inspect v1.json --against v2.json", &[]);
     assert!(compared.contains("versions do not contradict each other; logs do not contradict"), "{compared}");
     desk.accepted("v2.json", &signer);
-    desk.relying("v1.json", &signer, 8, "version 1, and version 2 was seen before");
+    desk.relying("v1.json", &signer, 9, "version 1, and version 2 was seen before");
     desk.refused(publish, &["v1.json", "--out", "late.json", "--json"], 0, "");
     desk.refused("policy publish --log log --log-key signer.key v2.json", &[], 1, "another key");
 }
@@ -200,22 +200,22 @@ fn each_refusal_has_its_code_and_its_reason() {
     desk.refused(
         "verify --enclave 127.0.0.1:1 --reference reference.json",
         &[],
-        8,
+        9,
         &format!("no signer is pinned; it is signed by {signer}; ask the publisher"),
     );
-    desk.relying("reference.json", &other, 8, "0 of the signers that you pinned signed the file, and 1 must");
+    desk.relying("reference.json", &other, 9, "0 of the signers that you pinned signed the file, and 1 must");
     let both = format!("{signer},{other}");
     desk.refused(
         "verify --enclave 127.0.0.1:1 --reference reference.json --signer-threshold 2 --signer",
         &[&both],
-        8,
+        9,
         "1 of the signers that you pinned signed the file, and 2 must",
     );
     let named = ["--reference", "reference.json", "--reference-name", "acme-test"];
     desk.refused(
         &format!("verify --enclave 127.0.0.1:1 --signer {signer}"),
         &named,
-        8,
+        9,
         "than the name that you pinned",
     );
 
@@ -225,15 +225,15 @@ fn each_refusal_has_its_code_and_its_reason() {
     let flipped = if text.as_bytes()[at] == b'7' { "8" } else { "7" };
     let tampered = format!("{}{flipped}{}", &text[..at], &text[at + 1..]);
     fs::write(desk.path("tampered.json"), tampered).unwrap();
-    desk.relying("tampered.json", &signer, 8, "0 of the signers that you pinned");
+    desk.relying("tampered.json", &signer, 9, "0 of the signers that you pinned");
     let file = ReferenceFile::parse(text.as_bytes()).unwrap();
     let raised =
         String::from_utf8(file.payload_bytes().to_vec()).unwrap().replace("\"version\": 1", "\"version\": 2");
     let mut envelope: Value = serde_json::from_str(&text).unwrap();
     envelope["payload"] = base64(raised.as_bytes()).into();
     fs::write(desk.path("raised.json"), envelope.to_string()).unwrap();
-    desk.relying("raised.json", &signer, 8, "0 of the signers that you pinned");
-    desk.refused("policy new --previous raised.json --out next.json", &[], 8, "one that does not verify");
+    desk.relying("raised.json", &signer, 9, "0 of the signers that you pinned");
+    desk.refused("policy new --previous raised.json --out next.json", &[], 9, "one that does not verify");
     desk.refused("policy lint raised.json", &[], 1, "clients would refuse this file");
 
     assert!(
@@ -242,25 +242,25 @@ fn each_refusal_has_its_code_and_its_reason() {
     );
     desk.accepted("reference.json", &signer);
     desk.signed("twin.json", "signer.key", |payload| payload.minimum_release = 1);
-    desk.relying("twin.json", &signer, 8, "their signers equivocate");
-    desk.refused("policy inspect reference.json --against twin.json", &[], 8, "their content differs");
+    desk.relying("twin.json", &signer, 9, "their signers equivocate");
+    desk.refused("policy inspect reference.json --against twin.json", &[], 9, "their content differs");
     desk.signed("expired.json", "signer.key", |payload| {
         payload.version = 2;
         payload.issued = Timestamp::from_millis(now().as_millis() - 10 * DAY);
         payload.expires = payload.issued.plus_millis(9 * DAY);
     });
-    desk.relying("expired.json", &signer, 8, "the file expired at");
+    desk.relying("expired.json", &signer, 9, "the file expired at");
     desk.refused("policy lint expired.json", &[], 1, "clients would refuse this file");
     desk.signed("early.json", "signer.key", |payload| {
         payload.version = 2;
         payload.issued = now().plus_millis(DAY);
     });
-    desk.relying("early.json", &signer, 8, "the clock is behind");
+    desk.relying("early.json", &signer, 9, "the clock is behind");
     desk.signed("nothing.json", "signer.key", |payload| {
         payload.version = 2;
         payload.minimum_release = 9;
     });
-    desk.relying("nothing.json", &signer, 8, "no image is left");
+    desk.relying("nothing.json", &signer, 9, "no image is left");
     desk.accepted("reference.json", &signer);
 }
 
@@ -274,14 +274,14 @@ fn signed_and_unsigned_do_not_stand_in_for_each_other() {
     });
     fs::write(desk.path("plain.json"), plain.to_string()).unwrap();
     desk.refused("verify --enclave 127.0.0.1:1 --reference plain.json", &[], 4, "127.0.0.1:1");
-    desk.relying("plain.json", &signer, 8, "a signer is pinned and the file is not signed");
+    desk.relying("plain.json", &signer, 9, "a signer is pinned and the file is not signed");
     let output = Command::new(env!("CARGO_BIN_EXE_adyton"))
         .args(["verify", "--enclave", "127.0.0.1:1", "--reference", "plain.json"])
         .current_dir(&desk.folder)
         .env("ADYTON_SIGNER", format!("{signer},{signer}"))
         .output()
         .unwrap();
-    assert_eq!(output.status.code(), Some(8));
+    assert_eq!(output.status.code(), Some(9));
     desk.refused("policy sign plain.json --key signer.key", &[], 1, "cannot be signed");
     let linted = desk.good("policy lint plain.json", &[]);
     assert!(linted.contains("not signed") && linted.contains("anyone at all"), "{linted}");
@@ -289,7 +289,7 @@ fn signed_and_unsigned_do_not_stand_in_for_each_other() {
     fs::write(desk.path("lame.json"), lame).unwrap();
     let linted = desk.run("policy lint lame.json", &[]);
     assert_eq!((linted.code, linted.out.contains("images[0] leaves out pcr2")), (1, true), "{linted:?}");
-    desk.refused("verify --enclave 127.0.0.1:1 --reference lame.json", &[], 8, "images[0] leaves out pcr2");
+    desk.refused("verify --enclave 127.0.0.1:1 --reference lame.json", &[], 9, "images[0] leaves out pcr2");
 }
 
 #[test]
@@ -314,7 +314,7 @@ fn a_log_folder_is_checked_before_it_is_signed_again() {
     let (signer, log) = (desk.key("signer.key"), desk.key("log.key"));
     let publish = "policy publish --log log --log-key log.key";
     desk.draft("draft.json", &signer, Some(&log), &[]);
-    desk.refused(publish, &["draft.json"], 8, "");
+    desk.refused(publish, &["draft.json"], 9, "");
     for version in 1..=3 {
         desk.signed(&format!("v{version}.json"), "signer.key", |payload| payload.version = version);
         desk.good(publish, &[&format!("v{version}.json")]);
@@ -330,9 +330,9 @@ fn a_log_folder_is_checked_before_it_is_signed_again() {
     desk.accepted("v3.json", &signer);
     desk.signed("forked.json", "signer.key", |payload| payload.version = 4);
     desk.good("policy publish --log fork --log-key log.key", &["forked.json"]);
-    desk.relying("forked.json", &signer, 8, "the log had 3 leaves and now shows 1");
+    desk.relying("forked.json", &signer, 9, "the log had 3 leaves and now shows 1");
     desk.refused(publish, &["forked.json"], 1, "a log that this folder does not continue");
-    desk.refused("policy inspect v3.json --against forked.json", &[], 8, "1 earlier leaves are kept");
+    desk.refused("policy inspect v3.json --against forked.json", &[], 9, "1 earlier leaves are kept");
     // A leaf that was written and not signed is dropped; one that was signed cannot be changed.
     let entries = desk.path("log/entries.jsonl");
     let text = fs::read_to_string(&entries).unwrap();
@@ -395,7 +395,7 @@ fn a_quorum_signs_and_names_the_next() {
     let told: Value = serde_json::from_str(&refused.err).unwrap();
     assert_eq!(
         (refused.code, &told["error"]["code"], &told["error"]["exit"]),
-        (8, &json!("reference_refused"), &json!(8))
+        (9, &json!("reference_refused"), &json!(9))
     );
     desk.good("policy sign v1.json --key bob.key", &[]);
     desk.refused(&verify, &["v1.json"], 4, "127.0.0.1:1");
@@ -404,14 +404,14 @@ fn a_quorum_signs_and_names_the_next() {
         &[&cy, "--threshold", "1", "--out", "draft2.json"],
     );
     desk.good("policy sign draft2.json --key cy.key --out v2.json", &[]);
-    desk.refused(&verify, &["v2.json"], 8, "0 of the signers that the version seen last names for the next");
+    desk.refused(&verify, &["v2.json"], 9, "0 of the signers that the version seen last names for the next");
     desk.good("policy sign v2.json --key ann.key", &[]);
     desk.good("policy sign v2.json --key bob.key", &[]);
     desk.refused(&verify, &["v2.json"], 4, "127.0.0.1:1");
     desk.good("policy new --previous v2.json --out draft3.json", &[]);
     desk.good("policy sign draft3.json --key cy.key --out v3.json", &[]);
     desk.refused(&verify, &["v3.json"], 4, "127.0.0.1:1");
-    desk.refused(&verify, &["v2.json"], 8, "version 2, and version 3 was seen before");
+    desk.refused(&verify, &["v2.json"], 9, "version 2, and version 3 was seen before");
 }
 
 fn base64(bytes: &[u8]) -> String {

@@ -15,7 +15,7 @@ Exit codes:
   5  the enclave refused the request
   6  a receipt was refused
   7  the answer was cut short
-  8  the reference values were refused";
+  9  the reference values were refused";
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -48,10 +48,10 @@ impl Failure {
         Failure::new(6, "receipt_refused", message, "do not rely on the answer")
     }
 
-    /// Code 8.
+    /// Code 9.
     pub fn reference(message: impl ToString) -> Failure {
         let advice = "nothing was sent to an enclave; `adyton policy inspect` shows what the file says";
-        Failure::new(8, "reference_refused", message, advice)
+        Failure::new(9, "reference_refused", message, advice)
     }
 
     /// Tells the failure on standard error (as JSON if asked for); returns its exit code.
