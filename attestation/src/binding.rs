@@ -77,14 +77,19 @@ impl SessionBinding {
     pub fn user_data(&self) -> [u8; 48] {
         let parts: [&[u8]; 5] =
             [DOMAIN, self.role.label().as_bytes(), &self.exporter, &self.spki_sha384, &self.manifest_sha384];
-        let mut bytes = Vec::with_capacity(256);
-        for part in parts {
-            // No part is longer than 48 bytes.
-            bytes.extend_from_slice(&(part.len() as u32).to_be_bytes());
-            bytes.extend_from_slice(part);
-        }
-        sha384(&[&bytes])
+        sha384(&[&length_prefixed(&parts)])
     }
+}
+
+/// The parts one after another, each behind its length as four bytes, big-endian; so no two lists have the same bytes.
+/// Callers bound each part far below four gigabytes.
+pub(crate) fn length_prefixed(parts: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(256);
+    for part in parts {
+        bytes.extend_from_slice(&(part.len() as u32).to_be_bytes());
+        bytes.extend_from_slice(part);
+    }
+    bytes
 }
 
 /// SHA-384 over a DER SubjectPublicKeyInfo.
@@ -127,5 +132,11 @@ mod tests {
         bytes.extend_from_slice(&[3; 48]);
         assert_eq!(binding.user_data(), sha384(&[&bytes]));
         assert_ne!(binding.user_data(), SessionBinding { role: Role::PeerEnclave, ..binding }.user_data());
+    }
+
+    #[test]
+    fn prefixes_keep_parts_apart() {
+        assert_eq!(length_prefixed(&[b"ab", b""]), b"\0\0\0\x02ab\0\0\0\0");
+        assert_ne!(length_prefixed(&[b"a", b"b"]), length_prefixed(&[b"ab", b""]));
     }
 }

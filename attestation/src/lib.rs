@@ -17,7 +17,7 @@
 //! - The root in [`anchor`], the caller's clock, and the [`reference::ReferenceValues`] that the caller chose.
 //!
 //! Sources: AWS "Nitro Enclaves attestation process" (`docs/attestation_process.md` of aws-nitro-enclaves-nsm-api),
-//! RFC 9052 (COSE), RFC 8949 (CBOR), RFC 5280 (X.509), RFC 9334 (the words), RFC 8446 (TLS 1.3).
+//! RFC 9052 (COSE), RFC 8949 (CBOR), RFC 5280 (X.509), RFC 9334 (the words), RFC 8446 (TLS 1.3), RFC 9162 (logs).
 
 #![deny(
     clippy::unwrap_used,
@@ -37,6 +37,7 @@ mod chain_cache;
 pub mod corpus;
 mod cose;
 mod der;
+pub mod ed25519;
 pub mod endorsement;
 pub mod evidence;
 pub mod measurement;
@@ -45,6 +46,7 @@ pub mod receipt;
 pub mod reference;
 mod time;
 pub mod tls;
+pub mod transparency;
 mod x509;
 
 pub use chain_cache::ChainCache;

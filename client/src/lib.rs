@@ -1,7 +1,8 @@
 //! The relying party: verifies an enclave, then talks to it.
 //!
 //! Reading order: [`session`] (the only maker of an [`session::AttestedSession`], the only thing that can carry a
-//! prompt), [`answer`] (what is kept of an answer, and its receipt), [`proxy`], [`cli`].
+//! prompt), [`answer`] (what is kept of an answer, and its receipt), [`proxy`], [`policy`] (reference
+//! values, signed), [`cli`].
 //!
 //! Promises
 //! - No byte of a prompt leaves before the evidence of *this* connection was appraised. There is no switch to skip it.
@@ -15,6 +16,7 @@ pub mod chat;
 pub mod cli;
 pub mod corpus;
 pub mod files;
+pub mod policy;
 pub mod proxy;
 pub mod release;
 pub mod session;

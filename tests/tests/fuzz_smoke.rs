@@ -170,6 +170,16 @@ fn reference_values() {
 }
 
 #[test]
+fn signed_reference() {
+    explore_named("signed_reference");
+}
+
+#[test]
+fn log_checkpoint() {
+    explore_named("log_checkpoint");
+}
+
+#[test]
 fn manifest() {
     explore_named("manifest");
 }

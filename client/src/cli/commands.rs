@@ -1,17 +1,18 @@
 //! What each command does: reads its files, calls the library, shows the outcome.
 
 use super::exit::Failure;
-use super::{Chat, Enclave, Mint, TokenArgs, show};
+use super::{Chat, Enclave, Mint, TokenArgs, reference, show};
 use crate::chat::{Question, chat as ask};
 use crate::files::write_private;
+use crate::policy::load::Loaded;
 use crate::proxy::Proxy;
 use crate::session::{AttestedSession, Chains, ConnectError, Policy, connect};
 use crate::{release as releases, token};
+use adyton_attestation::Timestamp;
 use adyton_attestation::anchor::TrustAnchor;
 use adyton_attestation::appraisal::{ClaimedOwner, Report};
 use adyton_attestation::endorsement::Endorsement;
 use adyton_attestation::receipt::{ReceiptBody, Status};
-use adyton_attestation::reference::ReferenceValues;
 use adyton_attestation::tls::KeyExchange;
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -86,7 +87,8 @@ pub(super) async fn proxy(
     if let Some(folder) = &receipts {
         std::fs::create_dir_all(folder).with_context(|| folder.display().to_string()).map_err(fail)?;
     }
-    let proxy = Proxy::new(enclave.enclave.clone(), policy(anchor, enclave)?, read_token(token)?, receipts);
+    let (policy, until) = policy(anchor, enclave)?;
+    let proxy = Proxy::new(enclave.enclave.clone(), policy, read_token(token)?, receipts);
     let listener = Proxy::bind(listen).await.with_context(|| listen.to_string()).map_err(fail)?;
     let address = listener.local_addr().map_err(Failure::internal)?;
     // Verified before the first caller comes, so that a wrong policy is told at once and not to an SDK.
@@ -96,7 +98,10 @@ pub(super) async fn proxy(
     } else {
         println!("listening on http://{address}/v1 for the verified enclave");
     }
-    Arc::new(proxy).serve(listener).await.map_err(Failure::internal)
+    tokio::select! {
+        served = Arc::new(proxy).serve(listener) => served.map_err(Failure::internal),
+        expired = reference::expired(until) => Err(expired),
+    }
 }
 
 pub(super) fn issuer(issuer: &str, audience: &str, key: &Path) -> Result<(), Failure> {
@@ -159,7 +164,7 @@ pub(super) async fn attested(
     json: bool,
     show_report: bool,
 ) -> Result<AttestedSession, Failure> {
-    let policy = policy(anchor, enclave)?;
+    let (policy, _) = policy(anchor, enclave)?;
     if show_report && !json {
         println!("verifying {}", enclave.enclave);
     }
@@ -190,17 +195,14 @@ fn shown(
     Ok(connected?)
 }
 
-fn policy(anchor: &TrustAnchor, enclave: &Enclave) -> Result<Policy, Failure> {
+/// What is demanded, and until when the demand holds.
+fn policy(anchor: &TrustAnchor, enclave: &Enclave) -> Result<(Policy, Option<Timestamp>), Failure> {
     let key_exchange =
         if enclave.classical { KeyExchange::HybridOrClassical } else { KeyExchange::HybridOnly };
     let endorsement = enclave.endorsement.as_deref().map(read_endorsement).transpose()?;
-    let reference = read_reference(&enclave.reference)?;
-    Ok(Policy { anchor: anchor.clone(), reference, key_exchange, endorsement, chains: Chains::default() })
-}
-
-pub(super) fn read_reference(path: &Path) -> Result<ReferenceValues, Failure> {
-    let read = ReferenceValues::from_json(&read_file(path)?);
-    read.with_context(|| path.display().to_string()).map_err(fail)
+    let Loaded { values, until } = reference::read(&enclave.reference, &enclave.pinned)?;
+    let chains = Chains::default();
+    Ok((Policy { anchor: anchor.clone(), reference: values, key_exchange, endorsement, chains }, until))
 }
 
 fn read_endorsement(path: &Path) -> Result<Endorsement, Failure> {
@@ -236,6 +238,11 @@ fn read_text(from: &mut impl Read, name: &str) -> Result<String, Failure> {
 
 pub(super) fn keep(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     write_private(path, bytes).with_context(|| path.display().to_string()).map_err(fail)
+}
+
+/// A failure about a file.
+pub(super) fn at_path(path: &Path, error: impl std::fmt::Display) -> Failure {
+    Failure::internal(format!("{}: {error}", path.display()))
 }
 
 pub(super) fn fail(error: anyhow::Error) -> Failure {

@@ -16,6 +16,7 @@ Exit codes:
   6  a receipt was refused
   7  the answer was cut short
   8  a corpus was answered wrongly
+  9  the reference values were refused
 The enclave's evidence was refused, and no prompt was sent:
   10 it is no document of a Nitro security module
   11 its root, a certificate or a signature is wrong
@@ -65,6 +66,12 @@ impl Failure {
     /// Code 6.
     pub fn receipt(message: impl ToString) -> Failure {
         Failure::new(6, "receipt_refused", message, "do not rely on the answer")
+    }
+
+    /// Code 9.
+    pub fn reference(message: impl ToString) -> Failure {
+        let advice = "nothing was sent to an enclave; `adyton policy inspect` shows what the file says";
+        Failure::new(9, "reference_refused", message, advice)
     }
 
     /// Tells the failure on standard error (as JSON if asked for); returns its exit code.

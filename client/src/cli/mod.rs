@@ -5,8 +5,11 @@
 mod commands;
 mod corpus;
 pub mod exit;
+mod policy;
 mod receipt;
+mod reference;
 mod show;
+mod show_policy;
 
 use crate::session::Target;
 use adyton_attestation::anchor::TrustAnchor;
@@ -82,6 +85,9 @@ enum Command {
                       --out endorsement.json"
     )]
     Endorse(receipt::Endorse),
+    /// Make, sign, publish and examine reference values: what clients accept.
+    #[command(subcommand)]
+    Policy(policy::Policy),
     /// Make development tokens. A deployment has its own identity provider.
     #[command(subcommand)]
     Token(Token),
@@ -116,12 +122,14 @@ struct Enclave {
     /// The host's address: HOST:PORT or unix:PATH.
     #[arg(long, value_name = "ADDRESS")]
     enclave: Target,
-    /// Reference values: which images, manifests and owner are accepted (JSON).
+    /// Reference values: which images, manifests and owner are accepted; plain JSON, or signed and with --signer.
     #[arg(long, value_name = "FILE")]
     reference: PathBuf,
     /// The operator's endorsement of this enclave, where the reference values name an endorser.
     #[arg(long, value_name = "FILE")]
     endorsement: Option<PathBuf>,
+    #[command(flatten)]
+    pinned: reference::Pinned,
     /// Also accept classical key exchange (X25519) where the enclave offers no X25519MLKEM768.
     #[arg(long)]
     classical: bool,
@@ -248,6 +256,7 @@ async fn dispatch(anchor: &TrustAnchor, cli: Cli) -> Result<(), Failure> {
         }
         Command::Receipt(receipt) => receipt::run(anchor, &receipt, json),
         Command::Endorse(endorse) => receipt::endorse(anchor, &endorse, json).await,
+        Command::Policy(policy) => policy::run(policy, json),
         Command::Token(Token::Issuer { issuer, audience, key }) => commands::issuer(&issuer, &audience, &key),
         Command::Token(Token::Mint(mint)) => commands::mint(mint, json),
         Command::Release { model, name, policy, out } => {

@@ -1,8 +1,8 @@
 //! `adyton receipt` and `adyton endorse`: what is done with receipts afterwards, and an operator's word about an enclave.
 
-use super::commands::{attested, keep, read_file, read_reference, receipt_json};
+use super::commands::{attested, keep, read_file, receipt_json};
 use super::exit::Failure;
-use super::{Enclave, show};
+use super::{Enclave, reference, show};
 use crate::air;
 use adyton_attestation::ChainCache;
 use adyton_attestation::Timestamp;
@@ -32,6 +32,8 @@ pub(super) enum Receipt {
         /// Also demand that the enclave was one of these.
         #[arg(long, value_name = "FILE")]
         reference: Option<PathBuf>,
+        #[command(flatten)]
+        pinned: reference::Pinned,
     },
 }
 
@@ -50,6 +52,8 @@ pub(super) struct Verify {
     /// Also demand that the enclave was one of these.
     #[arg(long, value_name = "FILE")]
     reference: Option<PathBuf>,
+    #[command(flatten)]
+    pinned: reference::Pinned,
     /// Accept the receipt of an answer that was cut short.
     #[arg(long)]
     accept_cut: bool,
@@ -61,8 +65,10 @@ pub(super) struct Verify {
 pub(super) fn run(anchor: &TrustAnchor, receipt: &Receipt, json: bool) -> Result<(), Failure> {
     match receipt {
         Receipt::Verify(verify) => verify_all(anchor, verify, json),
-        Receipt::Export { file, format: Format::Air, reference } => {
-            let (bundle, _, verified) = one(anchor, file, reference.as_deref(), CutReceipts::Accept)?;
+        Receipt::Export { file, format: Format::Air, reference, pinned } => {
+            let reference = values(reference.as_deref(), pinned)?;
+            let known = &mut ChainCache::new();
+            let (bundle, _, verified) = one(anchor, file, reference.as_ref(), CutReceipts::Accept, known)?;
             let verified = verified.map_err(Failure::receipt)?;
             println!("{:#}", air::claims(&bundle, &verified));
             Ok(())
@@ -72,17 +78,11 @@ pub(super) fn run(anchor: &TrustAnchor, receipt: &Receipt, json: bool) -> Result
 
 type Verified = (Bundle, Report, Result<VerifiedReceipt, BundleRefusal>);
 
-fn one(
-    anchor: &TrustAnchor,
-    file: &Path,
-    reference: Option<&Path>,
-    cut: CutReceipts,
-) -> Result<Verified, Failure> {
-    let reference = reference.map(read_reference).transpose()?;
-    one_of(anchor, file, reference.as_ref(), cut, &mut ChainCache::new())
+fn values(path: Option<&Path>, pinned: &reference::Pinned) -> Result<Option<ReferenceValues>, Failure> {
+    path.map(|path| reference::read(path, pinned).map(|loaded| loaded.values)).transpose()
 }
 
-fn one_of(
+fn one(
     anchor: &TrustAnchor,
     file: &Path,
     reference: Option<&ReferenceValues>,
@@ -95,12 +95,12 @@ fn one_of(
 }
 
 fn verify_all(anchor: &TrustAnchor, verify: &Verify, json: bool) -> Result<(), Failure> {
-    let reference = verify.reference.as_deref().map(read_reference).transpose()?;
+    let reference = values(verify.reference.as_deref(), &verify.pinned)?;
     let cut = if verify.accept_cut { CutReceipts::Accept } else { CutReceipts::Refuse };
     let mut known = ChainCache::new();
     let mut receipts = Vec::new();
     for file in &verify.files {
-        let (_, report, verified) = one_of(anchor, file, reference.as_ref(), cut, &mut known)?;
+        let (_, report, verified) = one(anchor, file, reference.as_ref(), cut, &mut known)?;
         let alone = verify.files.len() == 1;
         receipts.push(tell(file, &report, verified, alone, json)?);
     }

@@ -18,6 +18,7 @@
 mod crossing;
 mod evidence;
 mod policy;
+mod reference;
 mod shape;
 mod text;
 mod weights;
@@ -25,6 +26,7 @@ mod weights;
 pub use crossing::{blob_request_and_response, control_to_sentinel, hybrid_line, manifest};
 pub use evidence::{attestation_document, cbor_item, receipt, receipt_bundle, reference_values};
 pub use policy::{bearer_token, guardrail_settings, issuers};
+pub use reference::{log_checkpoint, signed_reference};
 pub use shape::shape;
 pub use text::{chat_request, guardrail_input, guardrail_output};
 pub use weights::gguf;
@@ -40,12 +42,14 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 19] = [
     Target { name: "attestation_document", run: attestation_document, seeds: evidence::document_seeds },
     Target { name: "cbor_item", run: cbor_item, seeds: evidence::cbor_seeds },
     Target { name: "receipt", run: receipt, seeds: evidence::receipt_seeds },
     Target { name: "receipt_bundle", run: receipt_bundle, seeds: evidence::bundle_seeds },
     Target { name: "reference_values", run: reference_values, seeds: evidence::reference_seeds },
+    Target { name: "signed_reference", run: signed_reference, seeds: reference::signed_seeds },
+    Target { name: "log_checkpoint", run: log_checkpoint, seeds: reference::checkpoint_seeds },
     Target { name: "manifest", run: manifest, seeds: crossing::manifest_seeds },
     Target { name: "blob_request_and_response", run: blob_request_and_response, seeds: crossing::blob_seeds },
     Target { name: "hybrid_line", run: hybrid_line, seeds: crossing::hybrid_seeds },

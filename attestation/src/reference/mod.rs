@@ -1,17 +1,21 @@
 //! Holds what a relying party accepts: images, manifests and whose enclave it may be.
 //!
+//! [`ReferenceValues`] is the policy itself. [`ReferenceFile`] is how a publisher hands it out: signed, versioned,
+//! expiring, and in a log; its [`ReferenceFile::verify`] is the only maker of a [`VerifiedReference`].
+//!
 //! # Promises
 //! - A value of this type lists at least one image and one manifest and answers the question of the owner; there is no
 //!   empty policy and no default.
 //! - All-zero measurements cannot be listed: a debug enclave and an absent signer stay refused.
+//! - A refusal names the field that is wrong, and repeats nothing else of the file.
 //!
 //! # Does not
-//! - Read files or verify the signature on a file of reference values; the caller does both first.
+//! - Read files, keep what was seen, or read a clock; the caller does.
 //!
 //! # Trusts
-//! - Whoever supplies the values: they *are* the policy.
+//! - Whoever supplies unsigned values: they *are* the policy. Of a signed file, the keys that the caller pinned.
 //!
-//! The JSON, in which unknown keys are refused:
+//! The JSON of unsigned values, in which unknown keys are refused:
 //!
 //! ```json
 //! { "images": [ { "pcr0": "<96 hex>", "pcr1": "<96 hex>", "pcr2": "<96 hex>" } ],
@@ -20,12 +24,31 @@
 //! ```
 //!
 //! `owner` may also be `{"role": {"pcr3": ..}}`, `{"instance": {"pcr4": ..}}`, `{"endorser": {"ed25519": "<64 hex>"}}` or
-//! the words `"anyone-at-all"`.
+//! the words `"anyone-at-all"`. The signed file is described byte for byte in `docs/reference-values.md`.
+
+mod compare;
+mod file;
+mod log;
+mod payload;
+mod read;
+mod seen;
+mod signers;
+mod verify;
 
 use serde::{Deserialize, Serialize};
 
 use crate::endorsement::EndorserKey;
 use crate::measurement::Measurement;
+
+pub use compare::{Compared, Contradiction, compare};
+pub use file::{FileError, MAX_FILE, ReferenceFile};
+pub use log::{Growth, LogProof, LogRefusal, MAX_GROWTHS, leaf};
+pub use payload::{
+    MAX_NAME, MAX_PAYLOAD, MAX_VALIDITY_MS, NothingLeft, Payload, PayloadError, ReleasedImage,
+};
+pub use seen::{Record, Seen, SeenError, SeenLog};
+pub use signers::{MAX_SIGNERS, Signature, Signers, SignersError, Trust};
+pub use verify::{Authority, FileRefusal, VerifiedReference};
 
 /// Largest JSON that is read: some four hundred images.
 const MAX_JSON: usize = 256 * 1024;
@@ -110,6 +133,81 @@ pub enum ReferenceError {
         /// Column.
         column: usize,
     },
+    /// A key that must be there.
+    #[error("{at} is missing; add it, or compare the file with the documentation")]
+    Missing {
+        /// Where.
+        at: String,
+    },
+    /// A key that nobody reads.
+    #[error("{at} is not a key that is read; remove it, for what is not read does not protect")]
+    UnknownKey {
+        /// Where.
+        at: String,
+    },
+    /// A key, or an entry that must be there once, that is there twice.
+    #[error("{at} is there twice; remove one")]
+    Twice {
+        /// Where.
+        at: String,
+    },
+    /// Another type.
+    #[error("{at} is not {wanted}; compare it with the documentation")]
+    WrongType {
+        /// Where.
+        at: String,
+        /// What it should be.
+        wanted: &'static str,
+    },
+    /// Not hexadecimal.
+    #[error("{at} has a character that is not a hexadecimal digit; copy the value again")]
+    NotHex {
+        /// Where.
+        at: String,
+    },
+    /// Too few or too many digits.
+    #[error("{at} has {seen} digits instead of {wanted}; copy the whole value")]
+    WrongDigits {
+        /// Where.
+        at: String,
+        /// Characters seen.
+        seen: usize,
+        /// Digits wanted.
+        wanted: usize,
+    },
+    /// More entries than are read.
+    #[error("{at} has more than {most} entries; check that it is the right file")]
+    TooMany {
+        /// Where.
+        at: String,
+        /// Most entries.
+        most: usize,
+    },
+    /// An image of which a register is left out.
+    #[error(
+        "{at} leaves out {missing}; pcr0 is the image file, pcr1 its kernel and boot file system, pcr2 its application, \
+         and only together do they say what runs, so add what is missing from the same build"
+    )]
+    PartOfImage {
+        /// Where.
+        at: String,
+        /// Which registers, as `pcr1 and pcr2`.
+        missing: String,
+    },
+    /// A policy about the machine alone.
+    #[error(
+        "only {register} is named and no image; that says whose machine it is and nothing about what runs on it, so add \
+         the pcr0, pcr1 and pcr2 of the release that you accept"
+    )]
+    OwnerOnly {
+        /// `pcr3`, `pcr4` or `pcr8`.
+        register: &'static str,
+    },
+    /// An owner of a form that is not known.
+    #[error(
+        "the owner is of no known form; name a signer, a role, an instance or an endorser, or write \"anyone-at-all\""
+    )]
+    UnknownOwner,
     /// Too long to be reference values.
     #[error("the reference values are longer than 256 KiB; check that it is the right file")]
     TooLarge,
@@ -118,15 +216,6 @@ pub enum ReferenceError {
 /// What a relying party accepts. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReferenceValues {
-    images: Vec<Image>,
-    manifests: Vec<Measurement>,
-    owner: Owner,
-}
-
-/// The JSON before it was judged.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Unjudged {
     images: Vec<Image>,
     manifests: Vec<Measurement>,
     owner: Owner,
@@ -158,9 +247,13 @@ impl ReferenceValues {
         if json.len() > MAX_JSON {
             return Err(ReferenceError::TooLarge);
         }
-        let unjudged: Unjudged = serde_json::from_slice(json)
-            .map_err(|error| ReferenceError::Json { line: error.line(), column: error.column() })?;
-        Self::new(unjudged.images, unjudged.manifests, unjudged.owner)
+        let json = read::parse(json)?;
+        let root = read::Node::root(&json);
+        read::refuse_owner_only(&root)?;
+        let fields = root.fields(&["images", "manifests", "owner"])?;
+        let one = |node| read::image(&node, &[]).map(|(image, _)| image);
+        let images = fields.get("images")?.list()?.map(one).collect::<Result<_, _>>()?;
+        Self::new(images, fields.get("manifests")?.measurements()?, read::owner(&fields.get("owner")?)?)
     }
 
     /// As JSON that [`Self::from_json`] reads.
@@ -204,38 +297,17 @@ fn check_owner(owner: &Owner) -> Result<(), ReferenceError> {
     if value.is_zero() { Err(ReferenceError::ZeroOwner { register }) } else { Ok(()) }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn json(images: &str, manifests: &str, owner: &str) -> String {
-        format!("{{\"images\":[{images}],\"manifests\":[{manifests}],\"owner\":{owner}}}")
-    }
-
-    #[test]
-    fn the_table_of_policies() {
-        let one = format!("\"{}\"", "11".repeat(48));
-        let zero = format!("\"{}\"", "00".repeat(48));
-        let image = format!("{{\"pcr0\":{one},\"pcr1\":{one},\"pcr2\":{one}}}");
-        let debug = format!("{{\"pcr0\":{zero},\"pcr1\":{one},\"pcr2\":{one}}}");
-        let any = "\"anyone-at-all\"";
-        let signer = format!("{{\"signer\":{{\"pcr8\":{one}}}}}");
-        for owner in [any, &signer, &format!("{{\"role\":{{\"pcr3\":{one}}}}}")] {
-            let read = ReferenceValues::from_json(json(&image, &one, owner).as_bytes()).unwrap();
-            assert_eq!(ReferenceValues::from_json(read.to_json().as_bytes()), Ok(read));
-        }
-        let refused = |text: String| ReferenceValues::from_json(text.as_bytes()).unwrap_err();
-        assert_eq!(refused(json("", &one, any)), ReferenceError::NoImages);
-        assert_eq!(refused(json(&image, "", any)), ReferenceError::NoManifests);
-        assert_eq!(refused(json(&debug, &one, any)), ReferenceError::ZeroImage { register: "pcr0" });
-        assert_eq!(refused(json(&image, &zero, any)), ReferenceError::ZeroManifest);
-        let no_signer = signer.replace("11", "00");
-        assert_eq!(refused(json(&image, &one, &no_signer)), ReferenceError::ZeroOwner { register: "pcr8" });
-        let extra = signer.replace("pcr8\":", "pcr3\":\"\",\"pcr8\":");
-        for bad in ["null", "\"anyone\"", &extra, &signer.replace("11", "1")] {
-            assert!(matches!(refused(json(&image, &one, bad)), ReferenceError::Json { .. }), "{bad}");
-        }
-        let unknown = json(&image, &one, any).replace("\"owner\"", "\"debug\":true,\"owner\"");
-        assert!(matches!(refused(unknown), ReferenceError::Json { .. }));
+/// The register that the owner is named by, if it is one; what a deny-list can hit.
+fn owner_register(owner: &Owner) -> Option<(&'static str, &Measurement)> {
+    match owner {
+        Owner::Signer { pcr8 } => Some(("pcr8", pcr8)),
+        Owner::Role { pcr3 } => Some(("pcr3", pcr3)),
+        Owner::Instance { pcr4 } => Some(("pcr4", pcr4)),
+        Owner::Endorser { .. } | Owner::AnyoneAtAll => None,
     }
 }
+
+#[cfg(test)]
+mod signed_tests;
+#[cfg(test)]
+mod tests;
