@@ -9,7 +9,7 @@ MODEL ?=
 BIN := target/release
 model_flag = $(if $(MODEL),--model "$(MODEL)",)
 
-.PHONY: help run serve test build model setup sdk format lint bench bench-engine deny clean
+.PHONY: help run serve test build model setup sdk format lint corpus bench bench-engine deny clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,7 +41,11 @@ format: setup ## Check the formatting
 lint: setup ## Lints, warnings denied
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 
+corpus: setup ## Write the corpora in tests/vectors/ again, from their seed
+	$(CARGO) run --release --locked -p adyton-tests --bin adyton-corpus
+
 bench: build model ## Print medians: appraisal, handshake, first token, tokens a second
+	$(CARGO) bench --locked -p adyton-tests --bench verify
 	$(CARGO) bench --locked -p adyton-tests --bench paths
 
 bench-engine: build model ## This engine and llama.cpp side by side, on a quiet machine: about ten minutes, and as many to build llama.cpp once

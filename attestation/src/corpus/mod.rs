@@ -186,7 +186,7 @@ fn anchor(root: Option<&Root>) -> TrustAnchor {
 
 fn reference(policy: &Value) -> Result<ReferenceValues, Verdict> {
     let read = ReferenceValues::from_json(policy.to_string().as_bytes());
-    read.map_err(|error| Verdict::reject("policy-refused", None, error))
+    read.map_err(|error| Verdict::reject(error.code(), None, error))
 }
 
 fn endorsement(file: &Value) -> Result<Endorsement, Verdict> {

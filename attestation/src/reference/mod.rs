@@ -26,6 +26,7 @@
 //! `owner` may also be `{"role": {"pcr3": ..}}`, `{"instance": {"pcr4": ..}}`, `{"endorser": {"ed25519": "<64 hex>"}}` or
 //! the words `"anyone-at-all"`. The signed file is described byte for byte in `docs/reference-values.md`.
 
+mod code;
 mod compare;
 mod file;
 mod log;

@@ -1,19 +1,30 @@
-//! Writes the corpora into `tests/vectors/`, from a seed: the same bytes each time.
+//! Writes the corpora into `tests/vectors/`, from a seed: the same bytes each time. With the folder of real documents as
+//! its argument it writes their manifest, too.
 
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use adyton_tests::corpus::{attestation, receipts};
+use adyton_tests::corpus::{attestation, manifest_of_real_documents, receipts};
 
 fn main() -> ExitCode {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors");
+    match write(&Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors")) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn write(folder: &Path) -> io::Result<()> {
     for (name, corpus) in [("attestation", attestation()), ("receipts", receipts())] {
         let (rejects, accepts) = corpus.counts();
-        if let Err(error) = corpus.write(&folder.join(name)) {
-            eprintln!("{name}: {error}");
-            return ExitCode::FAILURE;
-        }
+        corpus.write(&folder.join(name))?;
         println!("{name}: {rejects} to refuse, {accepts} to accept");
     }
-    ExitCode::SUCCESS
+    if let Some(real) = std::env::args_os().nth(1) {
+        std::fs::write(folder.join("real.json"), manifest_of_real_documents(Path::new(&real))?)?;
+    }
+    Ok(())
 }

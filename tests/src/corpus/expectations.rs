@@ -125,7 +125,7 @@ fn debug(corpus: &mut Corpus, world: &mut World) {
     zeros["images"][0] = json!({ "pcr0": ZERO, "pcr1": ZERO, "pcr2": ZERO });
     let about = "a debug enclave, and a policy that lists zeros: such a policy cannot be made";
     corpus
-        .reject("debug-listed", with_registers(all.in_debug_mode()), "policy-refused", clause, about)
+        .reject("debug-listed", with_registers(all.in_debug_mode()), "policy-zero-image", clause, about)
         .with("policy", zeros);
     for index in 0..3u64 {
         let document = world.altered(|p| drop(p.pcrs.remove(&index)));
@@ -216,7 +216,7 @@ fn owners(corpus: &mut Corpus, world: &mut World) {
         }
         let about = format!("a policy that pins {register} to zero cannot be made");
         corpus
-            .reject(&format!("owner-{word}-pinned-zero"), good.clone(), "policy-refused", clause, &about)
+            .reject(&format!("owner-{word}-pinned-zero"), good.clone(), "policy-zero-owner", clause, &about)
             .with("policy", owner(ZERO));
     }
     let anyone = owned(&all, json!("anyone-at-all"));
@@ -228,46 +228,61 @@ fn owners(corpus: &mut Corpus, world: &mut World) {
 fn policies(corpus: &mut Corpus, world: &mut World) {
     let good = world.document();
     let base = policy(&world.pcrs);
-    let mut reject = |id: &str, about: &str, spoil: &dyn Fn(&mut Value)| {
+    let mut reject = |id: &str, code: &'static str, about: &str, spoil: &dyn Fn(&mut Value)| {
         let mut policy = base.clone();
         spoil(&mut policy);
         let clause = "RFC 9334 8.5: an appraisal policy that accepts everything is none";
-        corpus
-            .reject(&format!("policy-{id}"), good.clone(), "policy-refused", clause, about)
-            .with("policy", policy);
+        corpus.reject(&format!("policy-{id}"), good.clone(), code, clause, about).with("policy", policy);
     };
     let registers = base["images"][0].clone();
-    reject("empty", "no image, no manifest, no owner", &|p| *p = json!({}));
-    reject("no-images", "an empty list of images", &|p| p["images"] = json!([]));
-    reject("no-manifests", "an empty list of manifests", &|p| p["manifests"] = json!([]));
-    reject("no-owner", "nothing is said about the owner", &|p| {
+    reject("empty", "policy-missing", "no image, no manifest, no owner", &|p| *p = json!({}));
+    reject("no-images", "policy-owner-only", "an owner, and an empty list of images", &|p| {
+        p["images"] = json!([])
+    });
+    reject("no-images-anyone", "policy-no-images", "anyone at all, and an empty list of images", &|p| {
+        (p["images"], p["owner"]) = (json!([]), json!("anyone-at-all"));
+    });
+    reject("no-manifests", "policy-no-manifests", "an empty list of manifests", &|p| {
+        p["manifests"] = json!([])
+    });
+    reject("no-owner", "policy-missing", "nothing is said about the owner", &|p| {
         drop(p.as_object_mut().unwrap().remove("owner"))
     });
-    reject("owner-null", "null for the owner", &|p| p["owner"] = Value::Null);
-    reject("only-pcr4", "an instance is pinned, and no image", &|p| {
+    reject("owner-null", "policy-unknown-owner", "null for the owner", &|p| p["owner"] = Value::Null);
+    reject("only-pcr4", "policy-owner-only", "an instance is pinned, and no image", &|p| {
         drop(p.as_object_mut().unwrap().remove("images"))
     });
-    reject("pcr0-alone", "register 0 without 1 and 2", &|p| {
+    reject("pcr0-alone", "policy-part-of-image", "register 0 without 1 and 2", &|p| {
         p["images"][0] = json!({ "pcr0": registers["pcr0"] })
     });
-    reject("no-pcr2", "registers 0 and 1 without 2", &|p| {
+    reject("no-pcr2", "policy-part-of-image", "registers 0 and 1 without 2", &|p| {
         p["images"][0] = json!({ "pcr0": registers["pcr0"], "pcr1": registers["pcr1"] });
     });
-    reject("bad-hex", "a register with a letter that is no digit", &|p| {
+    reject("bad-hex", "policy-not-hex", "a register with a letter that is no digit", &|p| {
         p["images"][0]["pcr0"] = json!("zz".repeat(48))
     });
-    reject("short-hex", "a register of 64 digits, as of SHA-256", &|p| {
+    reject("short-hex", "policy-wrong-digits", "a register of 64 digits, as of SHA-256", &|p| {
         p["images"][0]["pcr0"] = json!("11".repeat(32))
     });
-    reject("long-hex", "a register of 98 digits", &|p| p["images"][0]["pcr1"] = json!("11".repeat(49)));
-    reject("empty-hex", "a register without digits", &|p| p["images"][0]["pcr2"] = json!(""));
-    reject("hex-prefix", "a register that begins with 0x", &|p| {
+    reject("long-hex", "policy-wrong-digits", "a register of 98 digits", &|p| {
+        p["images"][0]["pcr1"] = json!("11".repeat(49))
+    });
+    reject("empty-hex", "policy-wrong-digits", "a register without digits", &|p| {
+        p["images"][0]["pcr2"] = json!("")
+    });
+    reject("hex-prefix", "policy-not-hex", "a register that begins with 0x", &|p| {
         p["images"][0]["pcr0"] = json!(format!("0x{}", "11".repeat(47)))
     });
-    reject("zero-manifest", "a manifest of zeros", &|p| p["manifests"] = json!([ZERO]));
-    reject("unknown-key", "a key that nobody knows", &|p| p["debug"] = json!(true));
-    reject("two-owners", "two answers to the question of the owner", &|p| {
+    reject("zero-manifest", "policy-zero-manifest", "a manifest of zeros", &|p| {
+        p["manifests"] = json!([ZERO])
+    });
+    reject("unknown-key", "policy-unknown-key", "a key that nobody knows", &|p| p["debug"] = json!(true));
+    reject("two-owners", "policy-unknown-owner", "two answers to the question of the owner", &|p| {
         p["owner"] = json!({ "signer": { "pcr8": "11".repeat(48) }, "role": { "pcr3": "11".repeat(48) } });
+    });
+    reject("not-a-map", "policy-wrong-type", "text in place of the policy", &|p| *p = json!("anyone-at-all"));
+    reject("images-a-map", "policy-wrong-type", "one image that is not in a list", &|p| {
+        p["images"] = registers.clone()
     });
 }
 

@@ -21,6 +21,7 @@ mod der;
 mod envelopes;
 mod expectations;
 mod payloads;
+mod real;
 mod receipts;
 mod world;
 
@@ -32,6 +33,7 @@ use std::path::Path;
 use ring::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
 
+pub use real::manifest_of_real_documents;
 pub use receipts::receipts;
 
 /// How much of a verifier a vector needs.
