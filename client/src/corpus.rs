@@ -21,8 +21,8 @@ use std::path::{Component, Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 use thiserror::Error;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 /// The manifest's name in a corpus's folder.
 pub const MANIFEST_FILE: &str = "manifest.json";
@@ -261,13 +261,7 @@ pub async fn ask_other(question: Question, command: &str) -> Asked {
 }
 
 async fn converse(question: &Question, command: &str) -> std::io::Result<Answer> {
-    let mut child = Command::new("sh")
-        .args(["-c", command])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()?;
+    let mut child = shell(command).spawn()?;
     let (Some(mut to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
         return Ok(Answer::None("it has no standard streams".to_owned()));
     };
@@ -283,6 +277,66 @@ async fn converse(question: &Question, command: &str) -> std::io::Result<Answer>
     read?;
     let status = child.wait().await?;
     Ok(if status.success() { understood(&said) } else { Answer::None(format!("it ended with {status}")) })
+}
+
+/// Another verifier that is started once and answers line by line.
+pub struct Lines {
+    command: String,
+    talk: Option<Talk>,
+}
+
+struct Talk {
+    // Killed when it is dropped.
+    _child: Child,
+    to: ChildStdin,
+    from: BufReader<ChildStdout>,
+}
+
+impl Lines {
+    /// A command for the shell, which is not started yet.
+    pub fn new(command: &str) -> Lines {
+        Lines { command: command.to_owned(), talk: None }
+    }
+
+    /// Asks one question. One that crashes or hangs is started again for the next.
+    pub async fn ask(&mut self, question: Question) -> Asked {
+        let line = format!("{}\n", question.case);
+        let answer = match tokio::time::timeout(PATIENCE, self.say(&line)).await {
+            Ok(Ok(said)) => understood(&said),
+            Ok(Err(error)) => Answer::None(error.to_string()),
+            Err(_) => Answer::None(format!("no answer within {} s", PATIENCE.as_secs())),
+        };
+        if matches!(answer, Answer::None(_)) {
+            self.talk = None;
+        }
+        Asked { question, answer }
+    }
+
+    async fn say(&mut self, line: &str) -> std::io::Result<Vec<u8>> {
+        let talk = match &mut self.talk {
+            Some(talk) => talk,
+            closed => closed.insert(start(&self.command)?),
+        };
+        talk.to.write_all(line.as_bytes()).await?;
+        let mut said = Vec::new();
+        (&mut talk.from).take(MAX_ANSWER).read_until(b'\n', &mut said).await?;
+        Ok(said)
+    }
+}
+
+fn start(command: &str) -> std::io::Result<Talk> {
+    let mut child = shell(command).spawn()?;
+    let (Some(to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
+        return Err(std::io::Error::other("it has no standard streams"));
+    };
+    Ok(Talk { _child: child, to, from: BufReader::new(from) })
+}
+
+fn shell(command: &str) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]).kill_on_drop(true);
+    shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    shell
 }
 
 #[derive(Deserialize)]
@@ -341,5 +395,15 @@ mod tests {
         }
         let asked = ask_other(question(), "echo '{\"verdict\": \"reject\", \"code\": \"code\"}'").await;
         assert!(asked.same_reason());
+    }
+
+    #[tokio::test]
+    async fn a_verifier_that_answers_by_lines_is_started_again_after_a_crash() {
+        let mut lines = Lines::new("read a; echo '{\"verdict\": \"reject\"}'; read b; echo nonsense; read c");
+        assert!(lines.ask(question()).await.right());
+        assert!(!lines.ask(question()).await.right());
+        assert!(lines.ask(question()).await.right(), "a new one answers");
+        let mut silent = Lines::new("exit 0");
+        assert!(!silent.ask(question()).await.right());
     }
 }

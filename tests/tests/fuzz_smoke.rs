@@ -25,8 +25,9 @@ const MAX_INPUT: usize = 16 * 1024;
 const EXECUTIONS: u32 = 200_000;
 /// Targets whose executions take a signature, a chain of certificates, a model, several screens or a
 /// compiled grammar each.
-const SLOW: [(&str, u32); 7] = [
+const SLOW: [(&str, u32); 8] = [
     ("attestation_document", 4_000),
+    ("attestation_structure", 10_000),
     ("bearer_token", 10_000),
     ("gguf", 40_000),
     ("guardrail_output", 40_000),
@@ -147,6 +148,11 @@ fn explore(target: &Target) {
 #[test]
 fn attestation_document() {
     explore_named("attestation_document");
+}
+
+#[test]
+fn attestation_structure() {
+    explore_named("attestation_structure");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::commands::{fail, read_file};
 use super::exit::Failure;
 use super::show;
-use crate::corpus::{Answer, Asked, Question, answer, ask, ask_other, read};
+use crate::corpus::{Answer, Asked, Lines, Question, answer, ask, ask_other, read};
 use adyton_attestation::anchor::TrustAnchor;
 use adyton_attestation::appraisal::appraise_archived;
 use adyton_attestation::corpus::Verdict;
@@ -29,6 +29,9 @@ pub(super) struct Run {
     /// Ask this command in place of Adyton's own verifier; it reads a case and writes a verdict.
     #[arg(long, value_name = "COMMAND", requires = "corpus")]
     verifier: Option<String>,
+    /// The verifier is started once, and reads a case and writes a verdict a line.
+    #[arg(long, requires = "verifier")]
+    lines: bool,
     /// Only vectors of these levels: evidence, policy, session, adyton.
     #[arg(long = "level", value_name = "LEVEL", value_delimiter = ',', requires = "corpus")]
     levels: Vec<String>,
@@ -45,8 +48,12 @@ pub(super) async fn run(run: &Run, corpus: &Path, json: bool) -> Result<(), Fail
     }
     let bar = ProgressBar::new(questions.len() as u64);
     let mut asked = Vec::new();
+    let mut lines = run.verifier.as_deref().filter(|_| run.lines).map(Lines::new);
     for question in questions {
-        asked.push(one(question, run.verifier.as_deref()).await?);
+        asked.push(match &mut lines {
+            Some(lines) => lines.ask(question).await,
+            None => one(question, run.verifier.as_deref()).await?,
+        });
         bar.inc(1);
     }
     bar.finish_and_clear();

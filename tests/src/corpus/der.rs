@@ -41,7 +41,7 @@ pub(super) const ECDSA_SHA256: [u8; 12] =
 
 /// One element and what is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Node {
+pub(crate) enum Node {
     /// With elements inside.
     Inner(u8, Vec<Node>),
     /// With bytes inside.
@@ -52,14 +52,14 @@ pub(super) enum Node {
 
 impl Node {
     /// The one element that `der` is.
-    pub(super) fn parse(der: &[u8]) -> Self {
+    pub(crate) fn parse(der: &[u8]) -> Self {
         let (node, rest) = element(der);
         assert!(rest.is_empty(), "bytes follow the element");
         node
     }
 
     /// The bytes.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         match self {
             Self::Inner(tag, inner) => tlv(*tag, &inner.iter().flat_map(Node::encode).collect::<Vec<_>>()),
             Self::Leaf(tag, bytes) => tlv(*tag, bytes),
@@ -68,7 +68,7 @@ impl Node {
     }
 
     /// The elements inside.
-    pub(super) fn inner(&mut self) -> &mut Vec<Node> {
+    pub(crate) fn inner(&mut self) -> &mut Vec<Node> {
         match self {
             Self::Inner(_, inner) => inner,
             Self::Leaf(..) | Self::Raw(_) => panic!("nothing is inside this element"),
@@ -76,7 +76,7 @@ impl Node {
     }
 
     /// The bytes inside.
-    pub(super) fn bytes(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
         match self {
             Self::Leaf(_, bytes) => bytes,
             Self::Inner(..) | Self::Raw(_) => panic!("this element has elements inside"),
@@ -145,7 +145,7 @@ pub(super) fn replace_extension(tbs: &mut Node, oid: &[u8], by: Option<Node>) {
 }
 
 /// A P-384 key that signs certificates with whichever digest.
-pub(super) fn sign(key: &SigningKey, message: &[u8], sha256: bool) -> Vec<u8> {
+pub(crate) fn sign(key: &SigningKey, message: &[u8], sha256: bool) -> Vec<u8> {
     let hash = digest(if sha256 { &SHA256 } else { &SHA384 }, message);
     let signature: Signature = key.sign_prehash(hash.as_ref()).expect("the digest is long enough");
     let der: DerSignature = signature.to_der();

@@ -17,10 +17,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a corpus that cannot be made ends the run
 
 mod certificates;
-mod der;
+pub(crate) mod der;
 mod envelopes;
 mod expectations;
-mod payloads;
+pub(crate) mod payloads;
 mod real;
 mod receipts;
 mod world;

@@ -34,10 +34,10 @@ const KEYS: [&str; 9] = [
 
 /// A payload whose keys and values are CBOR, right or wrong.
 #[derive(Clone)]
-struct Raw {
+pub(crate) struct Raw {
     head: Vec<u8>,
-    entries: Vec<(Vec<u8>, Vec<u8>)>,
-    tail: Vec<u8>,
+    pub(crate) entries: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) tail: Vec<u8>,
 }
 
 fn item(write: impl FnOnce(&mut Writer) -> &mut Writer) -> Vec<u8> {
@@ -73,7 +73,7 @@ fn list(items: &[Vec<u8>]) -> Vec<u8> {
 }
 
 impl Raw {
-    fn of(payload: &Payload) -> Self {
+    pub(crate) fn of(payload: &Payload) -> Self {
         let pcrs: Vec<_> =
             payload.pcrs.iter().map(|(index, value)| (unsigned(*index), bytes(value))).collect();
         let cabundle: Vec<_> = payload.cabundle.iter().map(|der| bytes(der)).collect();
@@ -93,7 +93,7 @@ impl Raw {
         Self { head: vec![0xbf], entries, tail: vec![0xff] }
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let entries = self.entries.iter().flat_map(|(key, value)| key.iter().chain(value)).copied();
         self.head.iter().copied().chain(entries).chain(self.tail.iter().copied()).collect()
     }
@@ -130,7 +130,7 @@ impl Raw {
     }
 
     /// With a head of definite length, right for its entries.
-    fn definite(mut self) -> Self {
+    pub(crate) fn definite(mut self) -> Self {
         self.head = item(|w| w.map(self.entries.len() as u64));
         self.tail.clear();
         self

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use adyton_attestation::Timestamp;
 use adyton_attestation::anchor::TrustAnchor;
-use adyton_attestation::appraisal::{Expectation, appraise};
+use adyton_attestation::appraisal::{Expectation, Refusal, appraise};
 use adyton_attestation::binding::{Role, SessionBinding, manifest_pcr16, manifest_sha384};
 use adyton_attestation::cbor::{self, Form, Item, Writer};
 use adyton_attestation::evidence::Evidence;
@@ -27,7 +27,7 @@ use adyton_attestation::receipt::{
 use adyton_attestation::reference::{Image, Owner, ReferenceValues};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
-use crate::mock_nsm::document::seal;
+use crate::mock_nsm::document::{Payload, seal};
 use crate::mock_nsm::{InitialPcrs, MockConfig, MockNsm};
 use crate::pki::Chain;
 
@@ -46,18 +46,20 @@ const PKCS8_SEED: &[u8] =
 const PKCS8_PUBLIC: &[u8] = &[0xa1, 0x23, 0x03, 0x21, 0x00];
 
 /// One enclave with its verifier, made once.
-struct House {
+pub(super) struct House {
     anchor: TrustAnchor,
     reference: ReferenceValues,
     binding: SessionBinding,
-    chain: Chain,
+    pub(super) chain: Chain,
+    /// What the document says.
+    pub(super) good: Payload,
     payload: Vec<u8>,
-    document: Vec<u8>,
+    pub(super) document: Vec<u8>,
     pair: Ed25519KeyPair,
     signer: ReceiptSigner,
 }
 
-static HOUSE: LazyLock<House> = LazyLock::new(House::build);
+pub(super) static HOUSE: LazyLock<House> = LazyLock::new(House::build);
 
 impl House {
     fn build() -> Self {
@@ -81,10 +83,25 @@ impl House {
         let payload =
             nsm.payload(Some(user_data.to_vec()), Some(NONCE.to_vec()), Some(spki.to_vec())).unwrap();
         let (anchor, chain) = (nsm.trust_anchor(), nsm.chain().unwrap().clone());
-        House { anchor, reference, binding, chain, payload: payload.encode(), document, pair, signer }
+        House {
+            anchor,
+            reference,
+            binding,
+            chain,
+            payload: payload.encode(),
+            good: payload,
+            document,
+            pair,
+            signer,
+        }
     }
 
     fn believes(&self, document: &[u8]) -> bool {
+        self.judge(document).is_ok()
+    }
+
+    /// Appraises, and sees that report and claims agree.
+    pub(super) fn judge(&self, document: &[u8]) -> Result<(), Refusal> {
         let expect = Expectation {
             anchor: &self.anchor,
             reference: &self.reference,
@@ -96,7 +113,7 @@ impl House {
         };
         let (report, claims) = appraise(document, &expect);
         assert_eq!(report.passed_everything(), claims.is_ok(), "report and claims must agree");
-        claims.is_ok()
+        claims.map(drop)
     }
 
     fn body() -> ReceiptBody {

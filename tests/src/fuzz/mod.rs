@@ -20,6 +20,7 @@ mod evidence;
 mod policy;
 mod reference;
 mod shape;
+mod structure;
 mod text;
 mod weights;
 
@@ -28,6 +29,7 @@ pub use evidence::{attestation_document, cbor_item, receipt, receipt_bundle, ref
 pub use policy::{bearer_token, guardrail_settings, issuers};
 pub use reference::{log_checkpoint, signed_reference};
 pub use shape::shape;
+pub use structure::attestation_structure;
 pub use text::{chat_request, guardrail_input, guardrail_output};
 pub use weights::gguf;
 
@@ -42,8 +44,9 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 19] = [
+pub const TARGETS: [Target; 20] = [
     Target { name: "attestation_document", run: attestation_document, seeds: evidence::document_seeds },
+    Target { name: "attestation_structure", run: attestation_structure, seeds: structure::seeds },
     Target { name: "cbor_item", run: cbor_item, seeds: evidence::cbor_seeds },
     Target { name: "receipt", run: receipt, seeds: evidence::receipt_seeds },
     Target { name: "receipt_bundle", run: receipt_bundle, seeds: evidence::bundle_seeds },
