@@ -198,9 +198,9 @@ fn shown(
 /// What is demanded, and until when the demand holds.
 fn policy(anchor: &TrustAnchor, enclave: &Enclave) -> Result<(Policy, Option<Timestamp>), Failure> {
     let key_exchange =
-        if enclave.classical { KeyExchange::HybridOrClassical } else { KeyExchange::HybridOnly };
-    let endorsement = enclave.endorsement.as_deref().map(read_endorsement).transpose()?;
-    let Loaded { values, until } = reference::read(&enclave.reference, &enclave.pinned)?;
+        if enclave.demands.classical { KeyExchange::HybridOrClassical } else { KeyExchange::HybridOnly };
+    let endorsement = enclave.demands.endorsement.as_deref().map(read_endorsement).transpose()?;
+    let Loaded { values, until } = reference::read(&enclave.reference, &enclave.demands.pinned)?;
     let chains = Chains::default();
     Ok((Policy { anchor: anchor.clone(), reference: values, key_exchange, endorsement, chains }, until))
 }

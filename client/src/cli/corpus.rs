@@ -22,7 +22,7 @@ const MAX_CASE: u64 = 256 << 20;
 pub(super) struct Run {
     /// Run a corpus: a folder with a manifest.json, or a manifest. See docs/corpus.md.
     #[arg(long, value_name = "PATH")]
-    pub(super) corpus: Option<PathBuf>,
+    corpus: Option<PathBuf>,
     /// Where the corpus's files are, if not beside its manifest.
     #[arg(long, value_name = "DIR", requires = "corpus")]
     files: Option<PathBuf>,
@@ -40,7 +40,8 @@ pub(super) struct Run {
     codes: bool,
 }
 
-pub(super) async fn run(run: &Run, corpus: &Path, json: bool) -> Result<(), Failure> {
+pub(super) async fn run(run: &Run, json: bool) -> Result<(), Failure> {
+    let corpus = run.corpus.as_deref().unwrap_or(Path::new("."));
     let mut questions = read(corpus, run.files.as_deref()).map_err(Failure::internal)?;
     questions.retain(|question| run.levels.is_empty() || run.levels.contains(&question.level));
     if questions.is_empty() {

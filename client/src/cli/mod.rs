@@ -38,13 +38,11 @@ enum Command {
                       adyton verify --document document.cbor\n  \
                       adyton verify --corpus tests/vectors/attestation\n  \
                       adyton verify --corpus tests/vectors/attestation --level evidence --verifier ./my-verifier",
-        group = ArgGroup::new("what").required(true).args(["enclave", "corpus", "case", "document"]),
-        mut_arg("enclave", |arg| arg.required(false).requires("reference")),
-        mut_arg("reference", |arg| arg.required(false).requires("enclave"))
+        group = ArgGroup::new("what").required(true).args(["enclave", "corpus", "case", "document"])
     )]
     Verify {
         #[command(flatten)]
-        enclave: Option<Enclave>,
+        enclave: PerhapsEnclave,
         #[command(flatten)]
         run: corpus::Run,
         /// Judge one case of a corpus (`-` is standard input) and print the verdict as JSON.
@@ -125,11 +123,38 @@ struct Enclave {
     /// Reference values: which images, manifests and owner are accepted; plain JSON, or signed and with --signer.
     #[arg(long, value_name = "FILE")]
     reference: PathBuf,
+    #[command(flatten)]
+    demands: Demands,
+}
+
+/// The same, for a command that can also do without an enclave.
+#[derive(Debug, Args)]
+struct PerhapsEnclave {
+    /// The host's address: HOST:PORT or unix:PATH.
+    #[arg(long, value_name = "ADDRESS", requires = "reference")]
+    enclave: Option<Target>,
+    /// Reference values: which images, manifests and owner are accepted; plain JSON, or signed and with --signer.
+    #[arg(long, value_name = "FILE", requires = "enclave")]
+    reference: Option<PathBuf>,
+    #[command(flatten)]
+    demands: Demands,
+}
+
+impl PerhapsEnclave {
+    fn given(self) -> Option<Enclave> {
+        let (enclave, reference) = self.enclave.zip(self.reference)?;
+        Some(Enclave { enclave, reference, demands: self.demands })
+    }
+}
+
+/// What is demanded beside the reference values.
+#[derive(Debug, Args)]
+struct Demands {
+    #[command(flatten)]
+    pinned: reference::Pinned,
     /// The operator's endorsement of this enclave, where the reference values name an endorser.
     #[arg(long, value_name = "FILE")]
     endorsement: Option<PathBuf>,
-    #[command(flatten)]
-    pinned: reference::Pinned,
     /// Also accept classical key exchange (X25519) where the enclave offers no X25519MLKEM768.
     #[arg(long)]
     classical: bool,
@@ -243,13 +268,12 @@ pub fn run(anchor: &TrustAnchor) -> ExitCode {
 async fn dispatch(anchor: &TrustAnchor, cli: Cli) -> Result<(), Failure> {
     let json = cli.json;
     match cli.command {
-        Command::Verify { enclave: Some(enclave), .. } => commands::verify(anchor, &enclave, json).await,
         Command::Verify { case: Some(case), .. } => corpus::case(&case),
         Command::Verify { document: Some(document), .. } => corpus::document(anchor, &document, json),
-        Command::Verify { run, .. } => {
-            let path = run.corpus.clone().unwrap_or_default();
-            corpus::run(&run, &path, json).await
-        }
+        Command::Verify { enclave, run, .. } => match enclave.given() {
+            Some(enclave) => commands::verify(anchor, &enclave, json).await,
+            None => corpus::run(&run, json).await,
+        },
         Command::Chat(chat) => commands::chat(anchor, chat, json).await,
         Command::Proxy { enclave, token, listen, receipts } => {
             commands::proxy(anchor, &enclave, &token, listen, receipts, json).await

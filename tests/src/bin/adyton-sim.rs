@@ -1,5 +1,6 @@
 //! `adyton-sim`: what `make run` and `make serve` start. A whole simulated world on one machine.
 
+use adyton_tests::simulation::ROOT_FILE;
 use adyton_tests::world::{MODEL_NAME, Plan, World, default_model};
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -84,6 +85,14 @@ fn serve(world: &World, model: &str, listen: &str) -> Result<ExitCode> {
         "when it listens, try:\n\n  curl http://{listen}/v1/chat/completions -H 'Content-Type: application/json' \\\n    \
          -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \"content\": \"Hello!\"}}]}}'\n\n\
          or point an OpenAI SDK at http://{listen}/v1, with any word as its API key.\nCtrl-C ends it.\n"
+    );
+    println!(
+        "what a verifier of your own needs (docs/verify-it-yourself.md):\n  enclave           {}\n  \
+         root              {}\n  reference values  {}\n  token             {}\n",
+        world.address(),
+        world.path(ROOT_FILE).display(),
+        world.reference_file().display(),
+        world.path("token").display(),
     );
     let mut proxy = client(world, "proxy")?;
     proxy.args(["--listen", listen, "--receipts"]).arg(world.path("receipts"));

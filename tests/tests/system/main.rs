@@ -10,4 +10,5 @@ mod ordinary;
 mod refusals;
 mod sudden_death;
 mod support;
+mod verification;
 mod worker;

@@ -138,7 +138,7 @@ fn the_command_line_speaks_json_and_exit_codes() {
     let wrong = world.path("wrong.json");
     std::fs::write(&wrong, reference.to_string()).unwrap();
     let refused = client(&world, "verify", &wrong).output().unwrap();
-    assert_eq!(refused.status.code(), Some(3));
+    assert_eq!(refused.status.code(), Some(13));
     let said: Value = serde_json::from_slice(&refused.stdout).unwrap();
     let outcomes = said["report"]["factors"].as_array().unwrap();
     assert_eq!(outcomes.iter().filter(|f| f["outcome"] == "fail").count(), 1);
