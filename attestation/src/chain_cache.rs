@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn where_one_certificate_ends_counts() {
-        let of = |chain: &[&[u8]]| prefixes(chain.to_vec().into_iter()).last().unwrap();
+        let of = |chain: &[&[u8]]| prefixes(chain.iter().copied()).last().unwrap();
         assert_ne!(of(&[b"ab", b"c"]), of(&[b"a", b"bc"]));
         assert_ne!(of(&[b"abc"]), of(&[b"ab", b"c"]));
         assert_eq!(of(&[b"ab", b"c"]), of(&[b"ab", b"c"]));

@@ -119,6 +119,22 @@ fn the_corpora_are_what_the_generator_writes() {
     check_committed(&receipts(), "receipts");
 }
 
+#[test]
+fn the_documentation_counts_rightly() {
+    let (documents, receipts) = (attestation().counts(), receipts().counts());
+    let table = include_str!("../../docs/corpus.md");
+    for (name, (rejects, accepts)) in [("attestation", documents), ("receipts", receipts)] {
+        let row = format!("| `tests/vectors/{name}/` | {rejects} | {accepts} |");
+        assert!(table.contains(&row), "docs/corpus.md should say: {row}");
+    }
+    let said = format!(
+        "{} documents to refuse, {} to accept, {} receipts to refuse and {} to accept",
+        documents.0, documents.1, receipts.0, receipts.1
+    );
+    assert!(include_str!("../../README.md").contains(&said), "README.md should say: {said}");
+    assert!(include_str!("../../docs/receipts.md").contains(&format!("{} vectors of which", receipts.0)));
+}
+
 /// Beside the repository, or where `ADYTON_VECTORS` says.
 fn real_documents() -> Option<PathBuf> {
     let folder = std::env::var_os("ADYTON_VECTORS").map_or_else(
