@@ -10,7 +10,7 @@ use crate::server;
 use crate::session::Identity;
 use adyton_attestation::anchor::TrustAnchor;
 use adyton_attestation::binding::spki_sha384;
-use adyton_attestation::reference::ReferenceValues;
+use adyton_attestation::reference::{Owner, ReferenceValues};
 use adyton_attestation::tls;
 use adyton_engine::{Limits, LoadError, Model};
 use adyton_guardrail::{Guardrail, Settings, SettingsError};
@@ -125,7 +125,17 @@ fn read_peers(json: &str) -> Result<Vec<ReferenceValues>, WorkerError> {
     let list: Vec<serde_json::Value> =
         serde_json::from_str(json).map_err(|e| WorkerError::Peers(e.to_string()))?;
     let read = |one: &serde_json::Value| ReferenceValues::from_json(one.to_string().as_bytes());
-    list.iter().map(read).collect::<Result<_, _>>().map_err(|e| WorkerError::Peers(e.to_string()))
+    let peers: Vec<ReferenceValues> =
+        list.iter().map(read).collect::<Result<_, _>>().map_err(|e| WorkerError::Peers(e.to_string()))?;
+    // Anyone can start an accepted image; one who is not asked whose it is must not become "attested". Endorsements
+    // do not travel with a peer's evidence.
+    let owned = |one: &ReferenceValues| !matches!(one.owner(), Owner::AnyoneAtAll | Owner::Endorser { .. });
+    match peers.iter().all(owned) {
+        true => Ok(peers),
+        false => {
+            Err(WorkerError::Peers("an entry names no signer, role or instance; pin one of them".into()))
+        }
+    }
 }
 
 /// Share of the free memory that the engine may take, in percent. The rest is for text, sessions and the system.
@@ -170,5 +180,29 @@ impl SessionKey {
         let spki = tls::certificate_spki(certificate.der()).map_err(|e| fail(&e))?;
         let config = tls::server_config(certificate.der(), &private).map_err(|e| fail(&e))?;
         Ok(SessionKey { spki, config })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_that_could_be_anyone_is_refused() {
+        let hex = "11".repeat(48);
+        let entry = |owner: String| {
+            let image = format!("{{\"pcr0\":\"{hex}\",\"pcr1\":\"{hex}\",\"pcr2\":\"{hex}\"}}");
+            format!("[{{\"images\":[{image}],\"manifests\":[\"{hex}\"],\"owner\":{owner}}}]")
+        };
+        let key = "22".repeat(32);
+        for refused in ["\"anyone-at-all\"".to_owned(), format!("{{\"endorser\":{{\"ed25519\":\"{key}\"}}}}")]
+        {
+            assert!(matches!(read_peers(&entry(refused)), Err(WorkerError::Peers(_))));
+        }
+        for (word, register) in [("signer", "pcr8"), ("role", "pcr3"), ("instance", "pcr4")] {
+            let owner = format!("{{\"{word}\":{{\"{register}\":\"{hex}\"}}}}");
+            assert_eq!(read_peers(&entry(owner)).unwrap().len(), 1);
+        }
+        assert!(read_peers("[]").unwrap().is_empty());
     }
 }
