@@ -32,7 +32,7 @@ model: setup ## Fetch the default model, pinned by SHA-256
 build: setup ## Build every program
 	$(CARGO) build --release --locked --workspace --bins
 
-sdk: setup ## The real OpenAI SDK, for the system tests
+sdk: setup ## The real OpenAI SDK and a stranger's Python, for the system tests
 	@tests/fetch-sdk
 
 format: setup ## Check the formatting

@@ -256,6 +256,10 @@ struct Extensions {
 
 impl Extensions {
     fn parse(mut reader: Reader<'_>) -> Result<Self, CertificateError> {
+        // RFC 5280, section 4.1: SIZE (1..MAX).
+        if reader.is_empty() {
+            return Err(CertificateError::Malformed);
+        }
         let mut seen: Vec<&[u8]> = Vec::new();
         let mut found = Self { ca: false, path_len: None, key_usage: KeyUsage::default() };
         while !reader.is_empty() {

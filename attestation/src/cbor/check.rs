@@ -64,7 +64,8 @@ impl<'a> Walk<'a> {
             (2..=5, None) => Err(CborError::IndefiniteLength),
             (6, _) => Err(CborError::Tag),
             (7, Some(_)) if matches!(head.info, 20..=22) => Ok(()),
-            (7, _) => Err(CborError::SimpleValue),
+            (7, Some(_)) => Err(CborError::SimpleValue),
+            // A break where a value belongs, or an integer of indefinite length.
             _ => Err(CborError::Reserved),
         }
     }

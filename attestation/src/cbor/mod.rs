@@ -77,7 +77,7 @@ pub enum CborError {
     /// An indefinite length where none may be.
     #[error("the input uses an indefinite length where none is allowed; discard it")]
     IndefiniteLength,
-    /// A reserved additional-information value.
+    /// A reserved additional-information value, or a break where a value belongs.
     #[error("the input uses a reserved encoding; discard it")]
     Reserved,
     /// A key that is neither an unsigned integer nor text.
@@ -232,7 +232,8 @@ mod tests {
             (&[0x5f, 0xff], CborError::IndefiniteLength),
             (&[0xbf, 0xff], CborError::IndefiniteLength),
             (&[0x1c], CborError::Reserved),
-            (&[0xff], CborError::SimpleValue),
+            (&[0xff], CborError::Reserved),
+            (&[0x1f], CborError::Reserved),
             (&[0xa1, 0x40, 0x00], CborError::KeyType),
             (&[0xa2, 0x01, 0x00, 0x01, 0x00], CborError::DuplicateKey),
             (&[0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], CborError::TooManyItems),

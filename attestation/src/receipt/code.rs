@@ -39,6 +39,7 @@ impl SequenceRefusal {
             Self::Empty => "sequence-empty",
             Self::OtherBoot { .. } => "sequence-other-boot",
             Self::Repeat { .. } => "sequence-repeat",
+            Self::BeforeFirst { .. } => "sequence-before-first",
             Self::Gap { .. } => "sequence-gap",
         }
     }

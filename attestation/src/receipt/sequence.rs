@@ -36,6 +36,16 @@ pub enum SequenceRefusal {
         /// The number.
         sequence: u64,
     },
+    /// A number below the one that must come first.
+    #[error(
+        "receipt {sequence} comes before {first}, where you said that they begin; begin earlier, or leave it out"
+    )]
+    BeforeFirst {
+        /// The number.
+        sequence: u64,
+        /// Where they begin.
+        first: u64,
+    },
     /// A number is missing.
     #[error("receipt {missing} is missing before receipt {next}; ask for it, it may have been kept from you")]
     Gap {
@@ -68,6 +78,9 @@ impl Sequence {
             let sequence = body.sequence;
             if body.boot != start.body().boot || receipt.key() != start.key() {
                 return Err(SequenceRefusal::OtherBoot { sequence });
+            }
+            if sequence < first {
+                return Err(SequenceRefusal::BeforeFirst { sequence, first });
             }
             if sequence < expected {
                 return Err(SequenceRefusal::Repeat { sequence });

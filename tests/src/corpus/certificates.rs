@@ -309,6 +309,22 @@ fn usages(corpus: &mut Corpus, world: &mut World) {
         usage,
         "a leaf whose keyUsage has no bit",
     );
+    reject(
+        "leaf-unused-bits-8",
+        Place::Leaf,
+        der::KEY_USAGE,
+        leaf(&[0x08, 0x80]),
+        usage,
+        "a keyUsage with eight unused bits",
+    );
+    reject(
+        "leaf-key-usage-long",
+        Place::Leaf,
+        der::KEY_USAGE,
+        leaf(&[0x07, 0x80, 0x00, 0x00]),
+        usage,
+        "a keyUsage of three bytes",
+    );
     let ca = constraints(true, &[0x30, 0x03, 0x01, 0x01, 0xff]);
     reject(
         "leaf-authority",
@@ -413,6 +429,21 @@ fn extensions(corpus: &mut Corpus, world: &mut World) {
         clause,
         "keyUsage twice, with other bits",
     );
+    let document = edited(world, Place::Leaf, |tbs| {
+        for number in 0..16u8 {
+            der::extensions(tbs).push(der::extension(&[0x2a, 0x03, 0x05, number], false, &null));
+        }
+    });
+    let about = "eighteen extensions; real certificates have at most six";
+    corpus
+        .reject(
+            "certificate-18-extensions",
+            document,
+            "certificate-malformed",
+            "adyton: 16 extensions",
+            about,
+        )
+        .level(Level::Adyton);
     let document = edited(world, Place::Leaf, |tbs| drop(tbs.inner().remove(der::EXTENSIONS)));
     corpus.reject(
         "certificate-no-extensions",
@@ -425,7 +456,7 @@ fn extensions(corpus: &mut Corpus, world: &mut World) {
     corpus.reject(
         "certificate-empty-extensions",
         document,
-        "certificate-basic-constraints",
+        "certificate-malformed",
         clause,
         "a leaf with an empty list of extensions",
     );
@@ -460,6 +491,9 @@ fn syntax(corpus: &mut Corpus, world: &mut World) {
     reject("serial-padded", malformed, "a serial number with a needless zero before it", &|tbs| {
         tbs.inner()[der::SERIAL].bytes().insert(0, 0);
     });
+    reject("long-form-length", malformed, "a length in two bytes where one is enough", &|tbs| {
+        tbs.inner()[der::VERSION] = Node::Raw(vec![0xa0, 0x81, 0x03, 0x02, 0x01, 0x02]);
+    });
     reject("serial-not-integer", malformed, "a serial number that is an OCTET STRING", &|tbs| {
         let bytes = tbs.inner()[der::SERIAL].bytes().clone();
         tbs.inner()[der::SERIAL] = Node::Leaf(0x04, bytes);
@@ -482,6 +516,7 @@ fn syntax(corpus: &mut Corpus, world: &mut World) {
     let form = "certificate-validity-form";
     reject("time-no-seconds", form, "a time without seconds", &from(0x17, "2611031020Z"));
     reject("time-offset", form, "a time with an offset", &from(0x17, "261103102030+0100"));
+    reject("time-not-z", form, "a time that ends with another letter than Z", &from(0x17, "261103102030Y"));
     reject("time-no-zone", form, "a time without its Z", &from(0x17, "261103102030"));
     reject("time-generalized", form, "a GeneralizedTime before 2050", &from(0x18, "20261103102030Z"));
     reject("time-fraction", form, "a time with a fraction of a second", &from(0x18, "20261103102030.5Z"));
@@ -490,6 +525,11 @@ fn syntax(corpus: &mut Corpus, world: &mut World) {
     reject("time-hour-24", form, "a 25th hour", &from(0x17, "261103242030Z"));
     reject("time-text", form, "a time that is text", &from(0x0c, "261103102030Z"));
     reject("time-letters", form, "letters among the digits", &from(0x17, "26110310203aZ"));
+    let document = edited(world, Place::Leaf, |tbs| {
+        *tbs.inner()[der::SERIAL].bytes() = [&[0x00, 0x80][..], &[1; 19]].concat()
+    });
+    let about = "a serial number of 21 bytes that rightly begins with a zero, as real leaves have";
+    corpus.accept("certificate-serial-21", document, SYNTAX, about);
     raw(corpus, world);
 }
 
@@ -538,6 +578,13 @@ fn algorithms(corpus: &mut Corpus, world: &mut World) {
     let ed25519 = Node::Raw(
         [&[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00][..], &[7; 32]].concat(),
     );
+    let other_curve = spki(&[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23], &point);
+    let other_algorithm = {
+        let mut bytes = spki(&secp384r1, &point).encode();
+        // The last byte of id-ecPublicKey.
+        bytes[12] = 0x02;
+        Node::Raw(bytes)
+    };
     let no_curve = Node::Inner(
         0x30,
         vec![
@@ -551,6 +598,13 @@ fn algorithms(corpus: &mut Corpus, world: &mut World) {
         ("leaf-ed25519", Place::Leaf, ed25519, "a leaf with an Ed25519 key"),
         ("leaf-compressed", Place::Leaf, compressed, "a leaf's key as a compressed point"),
         ("leaf-infinity", Place::Leaf, infinity, "the point at infinity as a leaf's key"),
+        (
+            "leaf-other-curve",
+            Place::Leaf,
+            other_curve,
+            "a leaf's key that says secp521r1 and has the length of P-384",
+        ),
+        ("leaf-other-algorithm", Place::Leaf, other_algorithm, "a leaf's key of another algorithm"),
         ("leaf-no-curve", Place::Leaf, no_curve, "a leaf's key without its curve"),
     ];
     for (id, place, node, about) in table {

@@ -236,13 +236,13 @@ fn policies(corpus: &mut Corpus, world: &mut World) {
     };
     let registers = base["images"][0].clone();
     reject("empty", "policy-missing", "no image, no manifest, no owner", &|p| *p = json!({}));
-    reject("no-images", "policy-owner-only", "an owner, and an empty list of images", &|p| {
+    reject("images-empty", "policy-owner-only", "an owner, and an empty list of images", &|p| {
         p["images"] = json!([])
     });
-    reject("no-images-anyone", "policy-no-images", "anyone at all, and an empty list of images", &|p| {
+    reject("images-empty-anyone", "policy-no-images", "anyone at all, and an empty list of images", &|p| {
         (p["images"], p["owner"]) = (json!([]), json!("anyone-at-all"));
     });
-    reject("no-manifests", "policy-no-manifests", "an empty list of manifests", &|p| {
+    reject("manifests-empty", "policy-no-manifests", "an empty list of manifests", &|p| {
         p["manifests"] = json!([])
     });
     reject("no-owner", "policy-missing", "nothing is said about the owner", &|p| {
@@ -279,6 +279,18 @@ fn policies(corpus: &mut Corpus, world: &mut World) {
     reject("unknown-key", "policy-unknown-key", "a key that nobody knows", &|p| p["debug"] = json!(true));
     reject("two-owners", "policy-unknown-owner", "two answers to the question of the owner", &|p| {
         p["owner"] = json!({ "signer": { "pcr8": "11".repeat(48) }, "role": { "pcr3": "11".repeat(48) } });
+    });
+    reject("owner-bare-pcr4", "policy-unknown-owner", "a register in the owner's place", &|p| {
+        p["owner"] = json!({ "pcr4": "11".repeat(48) });
+    });
+    reject("owner-empty", "policy-unknown-owner", "a signer without his register", &|p| {
+        p["owner"] = json!({ "signer": {} })
+    });
+    reject("register-number", "policy-wrong-type", "a number in place of a register", &|p| {
+        p["images"][0]["pcr0"] = json!(7)
+    });
+    reject("manifests-text", "policy-wrong-type", "one manifest that is not in a list", &|p| {
+        p["manifests"] = json!("11".repeat(48))
     });
     reject("not-a-map", "policy-wrong-type", "text in place of the policy", &|p| *p = json!("anyone-at-all"));
     reject("images-a-map", "policy-wrong-type", "one image that is not in a list", &|p| {
@@ -459,6 +471,13 @@ fn endorsements(corpus: &mut Corpus, world: &mut World) {
         .with("policy", pinned.clone());
     let mut altered = value(&good);
     altered["not_after_ms"] = json!(MADE + 48 * HOUR);
+    let mut lived = value(&good);
+    lived["not_after_ms"] = lived["not_before_ms"].clone();
+    lived["signature"] = json!(hex::encode(endorsed(&operator, &ours, MADE - HOUR, MADE - HOUR)));
+    let mut negative = value(&good);
+    negative["not_before_ms"] = json!(-1);
+    let mut short = value(&good);
+    short["endorser"] = json!("11".repeat(31));
     let mut unknown = value(&good);
     unknown["debug"] = json!(true);
     let table = [
@@ -487,6 +506,9 @@ fn endorsements(corpus: &mut Corpus, world: &mut World) {
             "begins in an hour",
         ),
         ("altered", altered, "endorsement-signature", "its end was put off after it was signed"),
+        ("no-life", lived, "endorsement-life", "ends when it begins, and is rightly signed"),
+        ("negative-time", negative, "endorsement-unreadable", "begins before 1970"),
+        ("short-key", short, "endorsement-unreadable", "its endorser's key has 31 bytes"),
         ("unknown-key", unknown, "endorsement-unreadable", "has a key that nobody knows"),
     ];
     for (id, endorsement, code, about) in table {
@@ -501,4 +523,16 @@ fn endorsements(corpus: &mut Corpus, world: &mut World) {
             .with("policy", pinned.clone())
             .with("endorsement", endorsement);
     }
+}
+
+/// The signature of an endorsement that the library would not sign.
+fn endorsed(pkcs8: &[u8], key: &ReceiptKey, from: u64, to: u64) -> Vec<u8> {
+    let lp = |part: &[u8]| [&(part.len() as u32).to_be_bytes(), part].concat();
+    let message = [
+        lp(b"adyton/endorsement/v1"),
+        lp(&key.spki()),
+        from.to_be_bytes().to_vec(),
+        to.to_be_bytes().to_vec(),
+    ];
+    ring::signature::Ed25519KeyPair::from_pkcs8(pkcs8).unwrap().sign(&message.concat()).as_ref().to_vec()
 }

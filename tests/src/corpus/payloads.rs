@@ -215,9 +215,27 @@ fn encodings(corpus: &mut Corpus, world: &mut World) {
         "payload-simple-value",
         "a simple value that means nothing",
     );
-    reject("break-as-value", set("nonce", &[0xff]), "payload-simple-value", "a break where a value belongs");
+    reject("break-as-value", set("nonce", &[0xff]), "payload-reserved", "a break where a value belongs");
     reject("reserved-28", set("nonce", &[0x5c, 0x00]), "payload-reserved", "a reserved length");
     reject("reserved-30", set("timestamp", &[0x1e]), "payload-reserved", "a reserved integer");
+    reject("integer-31", set("timestamp", &[0x1f]), "payload-reserved", "an integer of indefinite length");
+    reject(
+        "negative-31",
+        set("timestamp", &[0x3f]),
+        "payload-reserved",
+        "a negative integer of indefinite length",
+    );
+    let rows = list(&vec![list(&vec![vec![0x00]; 64]); 9]);
+    let many = raw.clone().add(text("x"), rows).bytes();
+    reject("600-items", many, "payload-too-many-items", "a field of nine arrays of 64 numbers");
+    let mut wide = raw.clone();
+    (0..56u64).for_each(|number| wide.entries.push((unsigned(number), vec![0xf6])));
+    reject(
+        "65-entries",
+        wide.bytes(),
+        "payload-too-many-items",
+        "a map of indefinite length with 65 entries",
+    );
     let name = |value: &[u8]| set("module_id", &[&[0x60 + value.len() as u8], value].concat());
     reject("text-not-utf8", name(&[b'i', 0xff]), "payload-undecodable", "the module's name is not UTF-8");
     reject("text-surrogate", name(&[0xed, 0xa0, 0x80]), "payload-undecodable", "half a surrogate pair");

@@ -12,7 +12,8 @@
 use adyton_attestation::Timestamp;
 use adyton_attestation::binding::manifest_sha384;
 use adyton_attestation::cbor::Writer;
-use adyton_attestation::receipt::{Bundle, ReceiptBody, ResponseChain, Status, commit_request};
+use adyton_attestation::endorsement::Endorsement;
+use adyton_attestation::receipt::{Bundle, ReceiptBody, ReceiptKey, ResponseChain, Status, commit_request};
 use ring::signature::Ed25519KeyPair;
 use serde_json::{Value, json};
 
@@ -448,6 +449,40 @@ fn encodings(corpus: &mut Corpus, world: &mut World) {
     let word = [&[0x81, 0x82, 0x61, b'a', 0x78, 0x41][..], &[b'x'; 65]].concat();
     reject("word-65", set(12, &word), "receipt-limits", "a word of 65 bytes");
     reject(
+        "domain-bytes",
+        set(0, &[&[0x51][..], b"adyton/receipt/v1"].concat()),
+        "receipt-field-wrong-type",
+        "the domain as bytes",
+    );
+    reject(
+        "weights-text",
+        set(8, &[&[0x78, 0x20][..], &[b'2'; 32]].concat()),
+        "receipt-field-wrong-type",
+        "text of the right length in place of bytes",
+    );
+    reject("verdicts-map", set(12, &[0xa0]), "receipt-field-wrong-type", "the verdicts as a map");
+    reject(
+        "verdict-text",
+        set(12, &[0x81, 0x61, b'a']),
+        "receipt-field-wrong-type",
+        "a verdict that is one word",
+    );
+    reject(
+        "verdict-bytes",
+        set(12, &[0x81, 0x82, 0x61, b'a', 0x41, b'b']),
+        "receipt-field-wrong-type",
+        "a word of bytes",
+    );
+    let crowd = [&[0x98, 0x41][..], &[0x82, 0x61, b'a', 0x61, b'b'].repeat(65)].concat();
+    reject("verdicts-65", set(12, &crowd), "receipt-payload-malformed", "65 verdicts");
+    let values: Vec<u8> = all.iter().flat_map(|(_, value)| value.clone()).collect();
+    reject(
+        "array",
+        [&[0x8f][..], &values].concat(),
+        "receipt-field-wrong-type",
+        "the values alone, in an array",
+    );
+    reject(
         "json",
         b"{\"status\":\"complete\"}".to_vec(),
         "receipt-payload-truncated",
@@ -603,6 +638,7 @@ fn evidence(corpus: &mut Corpus, world: &mut World) {
         "register 16 was not locked",
     );
     let stranger = InitialPcrs::named("somebody else's");
+    endorsed(corpus, world, &base);
     let mut reject = |id: &str, pcrs: InitialPcrs, code: &'static str, about: &str| {
         corpus.refuse(id, &base, code, clause, about).with("policy", policy(&pcrs));
     };
@@ -634,7 +670,7 @@ fn sequences(corpus: &mut Corpus, world: &mut World) {
         "before-first",
         &[(1, 0), (1, 1)],
         1,
-        Some("sequence-repeat"),
+        Some("sequence-before-first"),
         "0 is below where the sequence begins",
     );
     add("other-boot", &[(1, 0), (2, 1)], 0, Some("sequence-other-boot"), "the second is of another start");
@@ -660,5 +696,42 @@ fn json_forms(corpus: &mut Corpus, world: &mut World) {
         v["nonce"] = json!("WlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlo")
     });
     reject("response-text", "a response that is one text", &|v| v["response"] = json!("nobody but you"));
+    reject("response-object", "a response that is an object", &|v| v["response"] = json!({ "0": "" }));
+    reject("base64-spare-bits", "a salt whose base64 has spare bits", &|v| {
+        v["salt"] = json!(format!("{}ERF=", "ERER".repeat(10)));
+    });
     reject("array", "an array in place of the object", &|v| *v = json!([v]));
+}
+
+/// Bundles of an enclave that its operator has endorsed.
+fn endorsed(corpus: &mut Corpus, world: &mut World, base: &Bundle) {
+    let clause = "docs/protocol.md section 5";
+    let operator = pkcs8([0x21; 32]);
+    let word = |seed: &[u8], key: &[u8]| {
+        let key = ReceiptKey::from_spki(key).unwrap();
+        let at = Timestamp::from_millis;
+        Endorsement::sign(seed, &key, at(MADE - 1000), at(MADE + 1000)).unwrap()
+    };
+    let ours = world.signer.public_key_spki();
+    let good = word(&operator, &ours);
+    let mut pinned = policy(&world.pcrs);
+    pinned["owner"] = json!({ "endorser": { "ed25519": good.endorser().to_string() } });
+    let with = |endorsement| Bundle { endorsement, ..base.clone() };
+    let mut add = |id: &str, endorsement: Option<Endorsement>, code: Option<&'static str>, about: &str| {
+        let file = (format!("endorsed/{id}.json"), with(endorsement).to_json().into_bytes());
+        corpus
+            .push(&format!("endorsed-{id}"), vec![file], code, clause, about)
+            .with("policy", pinned.clone());
+    };
+    add("good", Some(good), None, "an endorsement that held when the document was made");
+    add(
+        "none",
+        None,
+        Some("endorsement-missing"),
+        "the policy pins an operator, and the bundle has no endorsement",
+    );
+    let other = word(&operator, &ed25519([0x42; 32]).public_key_spki());
+    add("other", Some(other), Some("endorsement-key"), "the endorsement of another enclave");
+    let stranger = word(&pkcs8([0x22; 32]), &ours);
+    add("stranger", Some(stranger), Some("endorsement-endorser"), "an endorsement by another operator");
 }

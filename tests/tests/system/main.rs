@@ -8,6 +8,7 @@ mod lies;
 mod open_ai;
 mod ordinary;
 mod refusals;
+mod strangers;
 mod sudden_death;
 mod support;
 mod verification;
