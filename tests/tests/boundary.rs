@@ -31,6 +31,7 @@ use Who::{Crate, Everyone, Side};
 
 const ATTESTATION: Who = Crate("adyton-attestation");
 const WIRE: Who = Crate("adyton-wire");
+const DECISION: Who = Crate("adyton-decision");
 const GUARDRAIL: Who = Crate("adyton-guardrail");
 const KERNELS: Who = Crate("adyton-kernels");
 const ENGINE: Who = Crate("adyton-engine");
@@ -42,7 +43,7 @@ const RULE: [(Who, &[Who]); 9] = [
     (KERNELS, &[]),
     (ENGINE, &[GUARDRAIL, KERNELS]),
     (Crate("adyton-enclave"), &[GUARDRAIL, ENGINE, ATTESTATION, WIRE]),
-    (Crate("adyton-sentinel"), &[ATTESTATION, WIRE]),
+    (Crate("adyton-sentinel"), &[ATTESTATION, WIRE, DECISION]),
     // Never attestation: the host must not be tempted to verify.
     (Side("host"), &[WIRE]),
     (Side("client"), &[Side("shared")]),
@@ -125,7 +126,7 @@ fn every_edge_keeps_the_rule() {
 #[test]
 fn sides_are_the_top_level_folders() {
     let folder = |side: &str| match side {
-        "shared" => vec!["attestation", "wire", "homomorphic"],
+        "shared" => vec!["attestation", "wire", "decision", "homomorphic"],
         other => {
             vec![["enclave", "host", "client", "tests"].into_iter().find(|known| *known == other).unwrap()]
         }

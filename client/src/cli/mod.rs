@@ -5,6 +5,7 @@
 mod commands;
 mod corpus;
 pub mod exit;
+mod pack;
 mod policy;
 mod receipt;
 mod reference;
@@ -83,7 +84,7 @@ enum Command {
                       --out endorsement.json"
     )]
     Endorse(receipt::Endorse),
-    /// Make, sign, publish and examine reference values: what clients accept.
+    /// What is accepted and what is allowed: reference values of clients, policy packs of enclaves.
     #[command(subcommand)]
     Policy(policy::Policy),
     /// Make development tokens. A deployment has its own identity provider.

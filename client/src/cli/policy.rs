@@ -1,9 +1,9 @@
-//! `adyton policy`: makes, signs, publishes and examines reference values.
+//! `adyton policy`: makes, signs, publishes and examines reference values, and tests policy packs.
 
 use super::commands::{at_path, keep, read_file};
 use super::exit::Failure;
 use super::reference::{now, public_key};
-use super::show_policy;
+use super::{pack, show_policy};
 use crate::files::replace;
 use crate::policy::draft::{Draft, Measurements, manifest};
 use crate::policy::lint::{Level, lint};
@@ -24,6 +24,21 @@ const PUBLIC: u32 = 0o644;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Policy {
+    /// Compare what a policy pack decides with its golden table.
+    #[command(
+        after_help = "Example:\n  adyton policy test enclave/policy/packs/hr --schema enclave/policy/adyton.cedarschema"
+    )]
+    Test(pack::Folder),
+    /// Decide one question under a policy pack, and say which policies decided it.
+    #[command(after_help = "Example:\n  adyton policy explain enclave/policy/packs/hr \
+                      --schema enclave/policy/adyton.cedarschema --question question.toml")]
+    Explain {
+        #[command(flatten)]
+        folder: pack::Folder,
+        /// The question, as [row.question] of a table.
+        #[arg(long, value_name = "FILE")]
+        question: PathBuf,
+    },
     /// Make a signing key, for reference values or for a log; prints its public key.
     #[command(after_help = "Example:\n  adyton policy key --out signer.key")]
     Key {
@@ -179,6 +194,8 @@ fn measurement(text: &str) -> Result<Measurement, String> {
 
 pub(super) fn run(policy: Policy, json: bool) -> Result<(), Failure> {
     match policy {
+        Policy::Test(folder) => pack::test(&folder, json),
+        Policy::Explain { folder, question } => pack::explain(&folder, &question, json),
         Policy::Key { out } => key(&out, json),
         Policy::New(new) => draft(*new, json),
         Policy::Sign { file, key, out } => sign(&file, &key, out.as_deref(), json),

@@ -1,156 +1,123 @@
-//! The decision point: Cedar over the measured policy pack. Default deny; an evaluation error denies.
+//! The decision point of a running enclave: the measured policy pack, asked about one principal and one action.
 //!
 //! Promises
 //! - Policies that do not validate against the schema stop the start.
-//! - A decision with any evaluation error is a deny, also where Cedar alone would permit (it skips a policy
-//!   whose evaluation fails, a `forbid` too).
+//! - Only a decision that lets it happen makes a [`Permit`]; the obligations go with it.
+//!
+//! Does not: ask a person or try again later. Where a policy would have a person decide, or says "not now", the answer is no.
 //!
 //! Trusts: the policy pack, because its digest is in PCR16; the [`Principal`], because [`crate::token`] made it.
 
 use crate::token::Principal;
+use adyton_attestation::Timestamp;
+use adyton_decision::{Decided, Facts, Pack, PackError, Question, Resource, Situation};
 use adyton_wire::control::{Action, MAX_PURPOSE};
-use cedar_policy::{
-    Authorizer, Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, PolicySet, Request,
-    RestrictedExpression, Schema, ValidationMode, Validator,
-};
-use std::collections::{HashMap, HashSet};
-use std::str::FromStr;
+use std::collections::BTreeMap;
 use thiserror::Error;
-
-/// Why a policy pack was refused at start.
-#[derive(Debug, Error)]
-pub enum PolicyError {
-    /// The schema does not parse.
-    #[error("adyton.cedarschema: {0}")]
-    Schema(String),
-    /// The policies do not parse.
-    #[error("policies.cedar: {0}")]
-    Syntax(String),
-    /// The policies do not fit the schema.
-    #[error("policies.cedar does not fit the schema: {0}")]
-    Invalid(String),
-}
 
 /// Why something was not permitted. Stays inside the sentinel; a client learns only `forbidden`.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum Refusal {
-    /// No policy permits it, or one forbids it.
+    /// No policy permits it, one forbids it, or one could not be evaluated.
     #[error("denied by policy")]
     Denied,
-    /// The request does not fit the schema, or a policy could not be evaluated.
-    #[error("denied: the policy could not be evaluated")]
-    Evaluation,
+    /// A field is out of its bounds.
+    #[error("denied: a field is out of its bounds")]
+    Bounds,
+    /// It would be permitted if persons approved, and nobody is asked yet.
+    #[error("denied: {persons} would have to approve")]
+    NeedsPersons {
+        /// How many.
+        persons: u8,
+    },
+    /// It would be permitted at another time.
+    #[error("denied: not now")]
+    NotNow,
 }
 
-/// Having a `Permit` tells you that the measured policy permits one action of one principal.
+/// Having a `Permit` tells you that the measured policy permits one action of one principal, under these limits.
 #[derive(Debug)]
 pub struct Permit {
-    _private: (),
+    max_tokens: Option<u32>,
+}
+
+impl Permit {
+    /// At most this many tokens, whatever was asked for.
+    pub fn bounded(&self, asked: u32) -> u32 {
+        self.max_tokens.map_or(asked, |most| most.min(asked))
+    }
 }
 
 /// The validated policies.
 #[derive(Debug)]
-pub struct DecisionPoint {
-    schema: Schema,
-    policies: PolicySet,
-    principal_type: EntityTypeName,
-    model_type: EntityTypeName,
-    action_type: EntityTypeName,
-}
+pub struct DecisionPoint(Pack);
 
 impl DecisionPoint {
     /// Parses and validates a policy pack.
     ///
     /// # Errors
-    /// [`PolicyError`] names the file and what is wrong in it.
-    pub fn load(schema: &str, policies: &str) -> Result<DecisionPoint, PolicyError> {
-        let (schema, _warnings) =
-            Schema::from_cedarschema_str(schema).map_err(|e| PolicyError::Schema(e.to_string()))?;
-        let policies = PolicySet::from_str(policies).map_err(|e| PolicyError::Syntax(located(&e)))?;
-        let report = Validator::new(schema.clone()).validate(&policies, ValidationMode::Strict);
-        if !report.validation_passed() {
-            let errors: Vec<String> = report.validation_errors().map(ToString::to_string).collect();
-            return Err(PolicyError::Invalid(errors.join("; ")));
-        }
-        let name =
-            |name: &str| EntityTypeName::from_str(name).map_err(|e| PolicyError::Schema(e.to_string()));
-        Ok(DecisionPoint {
-            schema,
-            policies,
-            principal_type: name("Principal")?,
-            model_type: name("Model")?,
-            action_type: name("Action")?,
-        })
+    /// [`PackError`] names the file and what is wrong in it.
+    pub fn load(schema: &str, policies: &str) -> Result<DecisionPoint, PackError> {
+        Pack::load(schema, policies, "", "").map(DecisionPoint)
     }
 
-    /// Decides whether `principal` may do `action` on `model`.
+    /// Decides whether `principal` may do `action` on `model` at `now`.
     ///
     /// # Errors
-    /// [`Refusal`] for everything but a permit without an evaluation error.
-    pub fn decide(&self, principal: &Principal, action: &Action, model: &str) -> Result<Permit, Refusal> {
-        let (request, entities) = self.question(principal, action, model).ok_or(Refusal::Evaluation)?;
-        let response = Authorizer::new().is_authorized(&request, &self.policies, &entities);
-        if response.diagnostics().errors().next().is_some() {
-            return Err(Refusal::Evaluation);
+    /// [`Refusal`] for everything but a decision that lets it happen.
+    pub fn decide(
+        &self,
+        principal: &Principal,
+        action: &Action,
+        model: &str,
+        now: Timestamp,
+    ) -> Result<Permit, Refusal> {
+        let outcome = self.0.decide(&question(principal, action, model, now)?);
+        match outcome.decided {
+            Decided::Allow | Decided::Modify => Ok(Permit { max_tokens: outcome.obligations.max_tokens }),
+            Decided::StepUp { persons } => Err(Refusal::NeedsPersons { persons }),
+            Decided::Defer => Err(Refusal::NotNow),
+            Decided::Deny => Err(Refusal::Denied),
         }
-        match response.decision() {
-            cedar_policy::Decision::Allow => Ok(Permit { _private: () }),
-            cedar_policy::Decision::Deny => Err(Refusal::Denied),
-        }
-    }
-
-    fn question(&self, who: &Principal, action: &Action, model: &str) -> Option<(Request, Entities)> {
-        let uid = |kind: &EntityTypeName, id: &str| {
-            EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id))
-        };
-        let principal = uid(&self.principal_type, &who.id());
-        let resource = uid(&self.model_type, model);
-        let (word, context) = describe(action)?;
-        let roles = who.roles.iter().map(|r| RestrictedExpression::new_string(r.clone()));
-        let attributes = HashMap::from([
-            ("tenant".to_owned(), RestrictedExpression::new_string(who.tenant.clone())),
-            ("roles".to_owned(), RestrictedExpression::new_set(roles)),
-            ("clearance".to_owned(), RestrictedExpression::new_long(i64::from(who.clearance))),
-            ("attested".to_owned(), RestrictedExpression::new_bool(who.attested)),
-        ]);
-        let entities = Entities::from_entities(
-            [
-                Entity::new(principal.clone(), attributes, HashSet::new()).ok()?,
-                Entity::new_no_attrs(resource.clone(), HashSet::new()),
-            ],
-            Some(&self.schema),
-        )
-        .ok()?;
-        let context = Context::from_pairs(context).ok()?;
-        let action = uid(&self.action_type, word);
-        Some((Request::new(principal, action, resource, context, Some(&self.schema)).ok()?, entities))
     }
 }
 
-/// A parse error with its line.
-fn located(error: &cedar_policy::ParseErrors) -> String {
-    error.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-}
-
-/// The action's name in the schema and its context; `None` if a field is out of bounds.
-fn describe(action: &Action) -> Option<(&'static str, Vec<(String, RestrictedExpression)>)> {
-    match action {
-        Action::ListModels => Some(("ListModels", Vec::new())),
+fn question(who: &Principal, action: &Action, model: &str, now: Timestamp) -> Result<Question, Refusal> {
+    let (word, purpose, amounts) = match action {
+        Action::ListModels => ("ListModels", String::new(), BTreeMap::new()),
         Action::Generate { purpose, max_tokens, prompt_bytes, .. } => {
             if purpose.is_empty() || purpose.len() > MAX_PURPOSE {
-                return None;
+                return Err(Refusal::Bounds);
             }
-            let long = |n: u32| RestrictedExpression::new_long(i64::from(n));
-            Some((
-                "Generate",
-                vec![
-                    ("purpose".to_owned(), RestrictedExpression::new_string(purpose.clone())),
-                    ("max_tokens".to_owned(), long(*max_tokens)),
-                    ("prompt_bytes".to_owned(), long(*prompt_bytes)),
-                ],
-            ))
+            let amounts = [("max_tokens", *max_tokens), ("prompt_bytes", *prompt_bytes)];
+            let amounts = amounts.map(|(name, number)| (name.to_owned(), i64::from(number)));
+            ("Generate", purpose.clone(), BTreeMap::from(amounts))
         }
-    }
+    };
+    Ok(Question {
+        principal: Facts {
+            id: who.id(),
+            tenant: who.tenant.clone(),
+            roles: who.roles.iter().cloned().collect(),
+            clearance: who.clearance,
+            attested: who.attested,
+        },
+        action: word.to_owned(),
+        resource: Resource { kind: "Model".to_owned(), id: model.to_owned() },
+        purpose,
+        amounts,
+        situation: situation(now),
+    })
+}
+
+/// What is known of the moment: the time. Sessions have no memory yet and behaviour is not watched, so the rest is as harmless
+/// as it can be, and a policy that looks at it permits no more than it would without.
+fn situation(now: Timestamp) -> Situation {
+    let hours = now.as_millis() / 3_600_000;
+    // 1970-01-01 was a Thursday.
+    let weekday = (hours / 24 + 3) % 7 + 1;
+    let small = |number: u64| u8::try_from(number).unwrap_or(0);
+    Situation { hour: small(hours % 24), weekday: small(weekday), ..Situation::default() }
 }
 
 #[cfg(test)]
@@ -158,6 +125,8 @@ mod tests {
     use super::*;
 
     const SCHEMA: &str = include_str!("../../policy/adyton.cedarschema");
+    /// 2026-11-03T10:20:30Z, a Tuesday.
+    const NOW: Timestamp = Timestamp::from_secs(1_793_701_230);
     const POLICIES: &str = include_str!("../../policy/policies.cedar");
 
     fn who(roles: &[&str], clearance: u8) -> Principal {
@@ -182,10 +151,10 @@ mod tests {
             (&["chat"], 3, generate("world domination", 100), Some(Refusal::Denied)),
             (&["chat"], 3, generate("restricted", 100), Some(Refusal::Denied)),
             (&["chat"], 3, generate("general", 4097), Some(Refusal::Denied)),
-            (&["chat"], 3, generate(&long_purpose, 1), Some(Refusal::Evaluation)),
+            (&["chat"], 3, generate(&long_purpose, 1), Some(Refusal::Bounds)),
         ];
         for (roles, clearance, action, expected) in cases {
-            let decided = point.decide(&who(roles, clearance), &action, "m").err();
+            let decided = point.decide(&who(roles, clearance), &action, "m", NOW).err();
             assert_eq!(decided, expected, "{roles:?} {clearance} {action:?}");
         }
     }
@@ -195,26 +164,41 @@ mod tests {
         let point = DecisionPoint::load(SCHEMA, POLICIES).unwrap();
         let mut enclave = who(&["chat"], 3);
         enclave.attested = true;
-        assert!(point.decide(&enclave, &generate("restricted", 100), "m").is_ok());
+        assert!(point.decide(&enclave, &generate("restricted", 100), "m", NOW).is_ok());
     }
 
     #[test]
-    fn an_evaluation_error_denies_although_another_policy_permits() {
-        // Overflow is an evaluation error; Cedar would skip the failing forbid and permit.
+    fn obligations_bound_what_was_asked_for_and_persons_are_not_there_yet() {
         let policies = r#"
-            permit (principal, action, resource);
-            forbid (principal, action == Action::"Generate", resource)
-            when { context.max_tokens * 9223372036854775807 > 0 };"#;
+            @id("short") @max_tokens("50") permit (principal, action, resource);
+            @id("person") @step_up("2") forbid (principal, action == Action::"Generate", resource)
+            when { context.purpose == "letters" && context.situation.approvals < 2 };
+            @id("night") @defer("at night") forbid (principal, action == Action::"Generate", resource)
+            when { context.purpose == "files" && context.situation.hour < 6 };"#;
         let point = DecisionPoint::load(SCHEMA, policies).unwrap();
-        let decided = point.decide(&who(&["chat"], 0), &generate("general", 100), "m").err();
-        assert_eq!(decided, Some(Refusal::Evaluation));
+        let decide = |purpose: &str, now| point.decide(&who(&[], 0), &generate(purpose, 100), "m", now);
+        let permit = decide("general", NOW).unwrap();
+        assert_eq!((permit.bounded(100), permit.bounded(20)), (50, 20));
+        assert_eq!(decide("letters", NOW).unwrap_err(), Refusal::NeedsPersons { persons: 2 });
+        let night = Timestamp::from_secs(1_793_671_200); // 02:00
+        assert_eq!(decide("files", night).unwrap_err(), Refusal::NotNow);
+        assert!(decide("files", NOW).is_ok());
+    }
+
+    #[test]
+    fn days_and_hours_are_those_of_the_calendar() {
+        let tuesday = situation(NOW);
+        assert_eq!((tuesday.weekday, tuesday.hour), (2, 10));
+        let thursday = situation(Timestamp::from_secs(0));
+        assert_eq!((thursday.weekday, thursday.hour), (4, 0));
     }
 
     #[test]
     fn bad_packs_stop_the_start() {
-        assert!(matches!(DecisionPoint::load("entity", POLICIES), Err(PolicyError::Schema(_))));
-        assert!(matches!(DecisionPoint::load(SCHEMA, "permit ("), Err(PolicyError::Syntax(_))));
-        let misspelt = "permit (principal, action, resource) when { principal.rolse.contains(\"x\") };";
-        assert!(matches!(DecisionPoint::load(SCHEMA, misspelt), Err(PolicyError::Invalid(_))));
+        assert!(matches!(DecisionPoint::load("entity", POLICIES), Err(PackError::Schema(_))));
+        assert!(matches!(DecisionPoint::load(SCHEMA, "permit ("), Err(PackError::Syntax(_))));
+        let misspelt =
+            "@id(\"a\") permit (principal, action, resource) when { principal.rolse.contains(\"x\") };";
+        assert!(matches!(DecisionPoint::load(SCHEMA, misspelt), Err(PackError::Invalid(_))));
     }
 }

@@ -6,11 +6,12 @@
 //! - The worker decides neither the principal, nor the model, nor the digests in a receipt.
 
 use crate::clock::Clock;
-use crate::decision::{DecisionPoint, PolicyError};
+use crate::decision::DecisionPoint;
 use crate::grants::{Granted, Grants, LIFETIME};
 use crate::release::Release;
 use crate::token::{Issuers, IssuersError, Principal};
 use adyton_attestation::receipt::{ReceiptBody, ReceiptSigner, Status};
+use adyton_decision::PackError;
 use adyton_wire::control::{Account, Action, Decision, Denial, GrantId, MAX_VERDICTS, Token};
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -26,7 +27,7 @@ const MAX_WORD: usize = 32;
 pub enum DeskError {
     /// The policies were refused.
     #[error(transparent)]
-    Policy(#[from] PolicyError),
+    Policy(#[from] PackError),
     /// The issuers were refused.
     #[error(transparent)]
     Issuers(#[from] IssuersError),
@@ -101,11 +102,12 @@ impl Desk {
     }
 
     fn try_decide(&mut self, token: &Token, attested: bool, action: &Action) -> Result<Decision, Denial> {
-        let now_s = self.clock.now().as_millis() / 1000;
-        let principal = self.issuers.verify(&token.0, attested, now_s)?;
-        let max_tokens = self.check_model(action)?;
-        let permit =
-            self.point.decide(&principal, action, &self.facts.model).map_err(|_| Denial::Forbidden)?;
+        let now = self.clock.now();
+        let principal = self.issuers.verify(&token.0, attested, now.as_millis() / 1000)?;
+        let asked = self.check_model(action)?;
+        let decided = self.point.decide(&principal, action, &self.facts.model, now);
+        let permit = decided.map_err(|_| Denial::Forbidden)?;
+        let max_tokens = permit.bounded(asked);
         if *action == Action::ListModels {
             return Ok(Decision::Permitted);
         }

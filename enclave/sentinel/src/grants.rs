@@ -63,8 +63,10 @@ mod tests {
 
     fn permit() -> Permit {
         let schema = include_str!("../../policy/adyton.cedarschema");
-        let point = DecisionPoint::load(schema, "permit (principal, action, resource);").unwrap();
-        point.decide(&Principal::for_tests("t", "s", &[], 0), &Action::ListModels, "m").unwrap()
+        let policy = "@id(\"all\") permit (principal, action, resource);";
+        let point = DecisionPoint::load(schema, policy).unwrap();
+        let now = adyton_attestation::Timestamp::from_secs(1_793_701_230);
+        point.decide(&Principal::for_tests("t", "s", &[], 0), &Action::ListModels, "m", now).unwrap()
     }
 
     fn granted() -> Granted {
