@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const SETTINGS: &str = include_str!("../../../enclave/sentinel/behaviour/behaviour.toml");
 /// People of an organisation, five of each kind and ten of the two that are common.
 pub const PEOPLE: usize = 40;
-/// Days before anything is measured: two weeks for the first baseline, two lessons more.
-pub const LEARNED_DAYS: u32 = 28;
+/// Days before anything is measured: three weeks for the first baseline, three lessons more.
+pub const LEARNED_DAYS: u32 = 42;
 /// The three things that can alarm, in the order of tables.
 pub const DETECTORS: [&str; 3] = ["forest", "autoencoder", "both"];
 

@@ -12,11 +12,12 @@
 
 use crate::chance::Chance;
 use crate::features::{COUNT, Vector};
+use crate::scaling::{quantile, sorted_column};
 use candle_core::{DType, Device, Result, Tensor, Var};
 
 /// Widths. Eight in the middle, for about as many independent ways in which workloads differ (how much, how large, when,
 /// how broad, how new, with which tools, in how many sessions, with which growth); wider learns to copy.
-const WIDTHS: [usize; 5] = [COUNT, 24, 8, 24, COUNT];
+const WIDTHS: [usize; 5] = [COUNT, 32, 8, 32, COUNT];
 const LAYERS: usize = WIDTHS.len() - 1;
 /// Bounds the time of a lesson: 4096 rows take about a second.
 const EPOCHS: usize = 40;
@@ -24,6 +25,8 @@ const BATCH: usize = 128;
 const STEP: f64 = 3e-3;
 const MOMENTS: (f64, f64) = (0.9, 0.999);
 const EPSILON: f64 = 1e-8;
+/// Least tail, in robust standard deviations: a feature that never varied must not alarm at a trifle.
+const MIN_TAIL: f32 = 0.5;
 
 /// One layer, row by row of its outputs.
 #[derive(Clone, Debug)]
@@ -36,6 +39,8 @@ struct Layer {
 #[derive(Clone, Debug)]
 pub(crate) struct Autoencoder {
     layers: Vec<Layer>,
+    /// The quantile 0.99 of each feature's residual in training: what is seldom is measured by its own tail.
+    tails: Vector,
 }
 
 impl Autoencoder {
@@ -55,17 +60,25 @@ impl Autoencoder {
             }
         }
         let layers = variables.chunks(2).map(layer).collect::<Result<Vec<Layer>>>()?;
-        Ok(Autoencoder { layers })
+        let mut trained = Autoencoder { layers, tails: [1.0; COUNT] };
+        trained.tails = trained.measure(rows);
+        Ok(trained)
     }
 
-    /// What is left of each feature after reconstruction.
+    fn measure(&self, rows: &[Vector]) -> Vector {
+        let left: Vec<Vector> = rows.iter().map(|row| self.residual(row).map(f32::abs)).collect();
+        std::array::from_fn(|at| quantile(&sorted_column(&left, at), 0.99).max(MIN_TAIL))
+    }
+
+    /// What is left of each feature after reconstruction; 1 is the quantile 0.99 of normal.
     pub(crate) fn residual(&self, row: &Vector) -> Vector {
         let mut values = row.to_vec();
         for (at, layer) in self.layers.iter().enumerate() {
             values = layer.apply(&values, at + 1 < LAYERS);
         }
         let mut out = *row;
-        out.iter_mut().zip(&values).for_each(|(out, value)| *out -= value);
+        let parts = values.iter().zip(&self.tails);
+        out.iter_mut().zip(parts).for_each(|(out, (value, tail))| *out = (*out - value) / tail);
         out
     }
 
@@ -158,7 +171,8 @@ mod tests {
         let mut chance = Chance::new(1);
         let rows = rows(&mut chance, 1024);
         let variables = start(&mut chance).unwrap();
-        let plain = Autoencoder { layers: variables.chunks(2).map(|p| layer(p).unwrap()).collect() };
+        let layers = variables.chunks(2).map(|p| layer(p).unwrap()).collect();
+        let plain = Autoencoder { layers, tails: [1.0; COUNT] };
         let input = Tensor::from_vec(rows[0].to_vec(), (1, COUNT), &Device::Cpu).unwrap();
         let theirs: Vec<f32> = forward(&variables, &input).unwrap().flatten_all().unwrap().to_vec1().unwrap();
         let ours = plain.residual(&rows[0]);

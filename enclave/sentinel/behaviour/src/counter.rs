@@ -16,7 +16,15 @@ pub(crate) fn decay(elapsed_ms: u64, tau_ms: f32) -> f32 {
     (-(elapsed_ms as f32) / tau_ms).exp()
 }
 
-/// `n` quantities, counted over one span that forgets exponentially.
+/// Spreads a digest over all bits (Steele, Lea, Flood 2014: the finaliser of SplitMix64).
+pub(crate) fn mix(digest: u64) -> u64 {
+    let z = digest.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// Quantities, counted over one span that forgets exponentially.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rates<const N: usize> {
     tau_ms: f32,
@@ -82,8 +90,8 @@ impl<const WORDS: usize> Distinct<WORDS> {
     pub(crate) fn insert(&mut self, digest: u64) -> bool {
         let mut fresh = false;
         // Two bits: a thing that is not in is taken for one that is only where both are set by others.
-        for half in [digest, digest.rotate_left(32) ^ 0x9e37_79b9_7f4a_7c15] {
-            let (word, bit) = Self::place(half);
+        for mixed in [mix(digest), mix(mix(digest))] {
+            let (word, bit) = Self::place(mixed);
             let known = self.now.get(word).copied().unwrap_or(0) | self.before.get(word).copied().unwrap_or(0);
             fresh |= known & bit == 0;
             if let Some(word) = self.now.get_mut(word) {
@@ -93,9 +101,8 @@ impl<const WORDS: usize> Distinct<WORDS> {
         fresh
     }
 
-    fn place(digest: u64) -> (usize, u64) {
-        let mixed = digest.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        let at = (mixed * (WORDS as u64 * 64)) >> 32;
+    fn place(mixed: u64) -> (usize, u64) {
+        let at = ((mixed >> 32) * (WORDS as u64 * 64)) >> 32;
         (usize::try_from(at / 64).unwrap_or(0), 1 << (at % 64))
     }
 
@@ -108,33 +115,64 @@ impl<const WORDS: usize> Distinct<WORDS> {
     }
 }
 
-/// What is usual among `N` kinds, forgetting over weeks.
+/// What is usual among `N` kinds (at most 64), forgetting over weeks. Counts the hours in which a kind was seen, not the
+/// times, and only from the next day on: whoever repeats something a hundred times today has not made it a habit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Habit<const N: usize> {
     weights: [f32; N],
     total: f32,
+    /// Of today, in quarters.
+    pending: [u8; N],
+    /// The hour of the last note.
+    hour: u64,
+    /// Kinds counted in that hour.
+    noted: u64,
 }
+
+/// How much one hour with a kind weighs, in quarters.
+pub(crate) const WHOLE: u8 = 4;
 
 impl<const N: usize> Habit<N> {
     pub(crate) fn new() -> Self {
-        Self { weights: [0.0; N], total: 0.0 }
+        const { assert!(N > 0 && N <= 64) };
+        Self { weights: [0.0; N], total: 0.0, pending: [0; N], hour: 0, noted: 0 }
     }
 
-    pub(crate) fn forget(&mut self, left: f32) {
+    /// Forgets a little, and makes yesterday a habit.
+    pub(crate) fn advance(&mut self, left: f32, hour: u64) {
         self.weights.iter_mut().for_each(|weight| *weight *= left);
         self.total *= left;
+        if hour / 24 > self.hour / 24 {
+            let settled = std::mem::replace(&mut self.pending, [0; N]).map(|quarters| f32::from(quarters) / 4.0);
+            self.weights.iter_mut().zip(settled).for_each(|(weight, more)| *weight += more);
+            self.total += settled.iter().sum::<f32>();
+        }
+        if hour > self.hour {
+            (self.hour, self.noted) = (hour, 0);
+        }
     }
 
-    pub(crate) fn add(&mut self, kind: usize, weight: f32) {
-        if let Some(slot) = self.weights.get_mut(kind % N.max(1)) {
-            *slot += weight;
-            self.total += weight;
+    /// Counts a kind, if it was not counted in this hour. True if it was counted now.
+    pub(crate) fn note(&mut self, kind: usize) -> bool {
+        let bit = 1 << (kind % N);
+        let first = self.noted & bit == 0;
+        self.noted |= bit;
+        if first {
+            self.add(kind, WHOLE);
+        }
+        first
+    }
+
+    /// Counts quarters of a kind.
+    pub(crate) fn add(&mut self, kind: usize, quarters: u8) {
+        if let Some(slot) = self.pending.get_mut(kind % N) {
+            *slot = slot.saturating_add(quarters);
         }
     }
 
     /// In nats: minus the logarithm of the kind's share, with one observation spread evenly before the first.
     pub(crate) fn surprise(&self, kind: usize) -> f32 {
-        let weight = self.weights.get(kind % N.max(1)).copied().unwrap_or(0.0);
+        let weight = self.weights.get(kind % N).copied().unwrap_or(0.0);
         ((self.total + 1.0) / (weight + 1.0 / N as f32)).ln()
     }
 }
@@ -198,7 +236,17 @@ mod tests {
     fn the_unusual_surprises_more() {
         let mut habit = Habit::<8>::new();
         let at_first = habit.surprise(3);
-        (0..50).for_each(|_| habit.add(3, 1.0));
+        for hour in 0..48 {
+            habit.advance(1.0, hour);
+            assert!(habit.note(3) && !habit.note(3));
+        }
+        habit.advance(1.0, 48);
         assert!(habit.surprise(3) < 0.1 && habit.surprise(4) > at_first);
+        let before = habit.surprise(4);
+        (48..60).for_each(|hour| {
+            habit.advance(1.0, hour);
+            habit.note(4);
+        });
+        assert_eq!(habit.surprise(4), before, "a day makes no habit");
     }
 }

@@ -33,11 +33,16 @@ features! {
     passages_each passages_hour passages_day fresh_share_hour fresh_day
     tools_hour tool_surprise tools_distinct_day
     sessions_hour session_switches_hour
-    hour_surprise hours_active_day gap regularity
+    hour_surprise weekend_surprise hours_active_day gap regularity
     findings_day guard_score
     entropy_shift refusals_day
     growth_requests growth_bytes_out growth_passages burst_requests burst_bytes_out burst_passages burst_tools
     session_requests session_age session_passages
+    fresh_share
+    shift_prompt_bytes shift_max_tokens shift_response_bytes shift_duration shift_purpose shift_collection shift_tool
+    shift_hour shift_passages shift_gap shift_guard_score shift_entropy shift_fresh_share
+    over_requests_minute over_requests_hour over_bytes_out_hour over_passages_hour over_collections_hour over_tools_hour
+    over_switches_hour over_hours_active
 }
 
 /// The features of one event.
@@ -59,8 +64,16 @@ fn share(part: f32, whole: f32, usual: f32) -> f32 {
     part / (whole + usual)
 }
 
-/// The vector of `event`, when `profile` has just counted it.
-pub(crate) fn vector(profile: &Profile, event: &Event) -> Vector {
+/// Counts an event, and says what it looks like.
+pub(crate) fn observe(profile: &mut Profile, event: &Event) -> Vector {
+    profile.count(event);
+    let mut row = vector(profile, event);
+    profile.relate(event.session, &mut row);
+    row
+}
+
+/// What `profile`, which has just counted `event`, says of it by itself.
+fn vector(profile: &Profile, event: &Event) -> Vector {
     let mut out = [0.0; COUNT];
     let mut set = |feature: Feature, value: f32| {
         if let Some(slot) = out.get_mut(feature as usize) {
@@ -107,6 +120,7 @@ fn habits(profile: &Profile, event: &Event, set: &mut impl FnMut(Feature, f32)) 
     set(Feature::collection_surprise, if_any(!event.collections.is_empty(), profile.surprises.collection));
     set(Feature::tool_surprise, if_any(event.tool.is_some(), profile.surprises.tool));
     set(Feature::hour_surprise, profile.surprises.hour);
+    set(Feature::weekend_surprise, profile.surprises.day);
 }
 
 fn breadth(profile: &Profile, event: &Event, set: &mut impl FnMut(Feature, f32)) {
@@ -120,6 +134,9 @@ fn breadth(profile: &Profile, event: &Event, set: &mut impl FnMut(Feature, f32))
     set(Feature::fresh_day, log(profile.day.count(fresh)));
     set(Feature::tools_distinct_day, log(profile.tools_day.estimate()));
     set(Feature::sessions_hour, log(profile.sessions_hour.estimate()));
+    let touched = event.passages().len();
+    let fresh = (touched > 0).then(|| profile.surprises.fresh as f32 / touched as f32);
+    set(Feature::fresh_share, fresh.unwrap_or(UNKNOWN));
     let (switches, requests) = (Quantity::Switches as usize, Quantity::Requests as usize);
     let hour = &profile.hour;
     set(Feature::session_switches_hour, 4.0 * share(hour.count(switches), hour.count(requests), 3.0));

@@ -7,8 +7,8 @@
 use crate::chance::Chance;
 use crate::features::Vector;
 
-/// Trees. The paper finds that path lengths settle before 100 (section 4.1); twice that, for 46 features.
-const TREES: usize = 200;
+/// Trees. The paper finds that path lengths settle before 100 (section 4.1).
+const TREES: usize = 100;
 /// Events for each tree: 256, section 4.1.
 const SAMPLE: usize = 256;
 /// ceil(log2(256)), the mean height of a tree: below it cuts tell normal from normal (section 3).

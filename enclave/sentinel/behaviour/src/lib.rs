@@ -27,6 +27,7 @@ mod event;
 mod features;
 mod forest;
 mod learner;
+mod own;
 mod profile;
 mod risk;
 mod scaling;

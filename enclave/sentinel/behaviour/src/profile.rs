@@ -3,8 +3,10 @@
 //! # Promises
 //! - A profile has no heap: its size is [`size_of`], at most [`MAX_SIZE`], whatever the principal does.
 
-use crate::counter::{DAY, Distinct, HOUR, Habit, MINUTE, Rates, Running, decay};
+use crate::counter::{DAY, Distinct, HOUR, Habit, MINUTE, Rates, Running, decay, mix};
 use crate::event::{Action, Event};
+use crate::features::Vector;
+use crate::own::{Own, SessionMeans, relate};
 
 /// Bounds the memory for one principal; checked when this compiles.
 pub(crate) const MAX_SIZE: usize = 8 * 1024;
@@ -42,6 +44,7 @@ pub(crate) struct Session {
     last_ms: u64,
     pub(crate) requests: f32,
     pub(crate) passages: f32,
+    means: SessionMeans,
 }
 
 impl Session {
@@ -57,6 +60,9 @@ pub(crate) struct Surprises {
     pub(crate) collection: f32,
     pub(crate) tool: f32,
     pub(crate) hour: f32,
+    pub(crate) day: f32,
+    /// Passages that were new.
+    pub(crate) fresh: u32,
 }
 
 /// One principal over time.
@@ -77,7 +83,8 @@ pub struct Profile {
     purposes: Habit<16>,
     collections: Habit<64>,
     tools: Habit<32>,
-    hours: Habit<48>,
+    hours: Habit<24>,
+    days: Habit<2>,
     pub(crate) surprises: Surprises,
     pub(crate) entropy: Running,
     pub(crate) gaps: Running,
@@ -85,6 +92,7 @@ pub struct Profile {
     pub(crate) gap: Option<f32>,
     /// One bit for each of the last 64 hours; the lowest is this one.
     active: u64,
+    own: Own,
     sessions: [Session; SESSIONS],
     last_session: u64,
     first_ms: u64,
@@ -113,11 +121,13 @@ impl Profile {
             collections: Habit::new(),
             tools: Habit::new(),
             hours: Habit::new(),
+            days: Habit::new(),
             surprises: Surprises::default(),
             entropy: Running::default(),
             gaps: Running::default(),
             gap: None,
             active: 0,
+            own: Own::default(),
             sessions: [Session::default(); SESSIONS],
             last_session: 0,
             first_ms: now_ms,
@@ -145,12 +155,20 @@ impl Profile {
         self.sessions.iter().find(|session| session.requests > 0.0 && session.id == id)
     }
 
+    /// Compares what was just counted with what the principal is used to.
+    pub(crate) fn relate(&mut self, session: u64, row: &mut Vector) {
+        if let Some(session) = self.sessions.iter_mut().find(|s| s.requests > 0.0 && s.id == session) {
+            relate(&mut self.own, &mut session.means, session.requests, row);
+        }
+    }
+
     /// Counts an event.
     pub fn count(&mut self, event: &Event) {
         let now = event.at_ms.max(self.last_ms);
         self.advance(now);
         self.be_surprised(event, now);
         let fresh = self.see(event);
+        self.surprises.fresh = fresh;
         let switched = self.events > 0 && event.session != self.last_session;
         self.add(&amounts(event, fresh, switched));
         self.time(now);
@@ -167,10 +185,11 @@ impl Profile {
             rates.advance(now);
         }
         let left = decay(now - self.last_ms, HABIT_TAU);
-        self.purposes.forget(left);
-        self.collections.forget(left);
-        self.tools.forget(left);
-        self.hours.forget(left);
+        self.purposes.advance(left, now / HOUR_MS);
+        self.collections.advance(left, now / HOUR_MS);
+        self.tools.advance(left, now / HOUR_MS);
+        self.hours.advance(left, now / HOUR_MS);
+        self.days.advance(left, now / HOUR_MS);
         // Half windows: an estimate covers this one and the one before.
         self.purposes_day.advance(now / (DAY_MS / 2));
         self.collections_hour.advance(now / (HOUR_MS / 2));
@@ -189,18 +208,31 @@ impl Profile {
 
     /// Measures the surprises, then forms the habits.
     fn be_surprised(&mut self, event: &Event, now: u64) {
-        let hour = hour_of_week(now);
+        let (hour, day) = (hour_of_day(now), usize::from(weekend(now)));
         self.surprises.hour = self.hours.surprise(hour);
+        self.surprises.day = self.days.surprise(day);
         self.surprises.purpose = self.purposes.surprise(kind(event.purpose));
         let collections = event.collections().iter().map(|c| self.collections.surprise(kind(*c)));
         self.surprises.collection = collections.fold(0.0, f32::max);
         self.surprises.tool = event.tool.map_or(0.0, |tool| self.tools.surprise(kind(tool)));
-        self.hours.add(hour, 0.5);
-        self.hours.add(beside(hour, 1), 0.25); // people are not on the minute
-        self.hours.add(beside(hour, 23), 0.25);
-        self.purposes.add(kind(event.purpose), 1.0);
-        event.collections().iter().for_each(|c| self.collections.add(kind(*c), 1.0));
-        event.tool.iter().for_each(|tool| self.tools.add(kind(*tool), 1.0));
+        self.form_habits(event);
+        if self.hours.note(hour) {
+            // People are not on the minute.
+            for (by, weight) in [(1, 2), (23, 2), (2, 1), (22, 1)] {
+                self.hours.add((hour + by) % 24, weight);
+            }
+        }
+        self.days.note(day);
+    }
+
+    fn form_habits(&mut self, event: &Event) {
+        self.purposes.note(kind(event.purpose));
+        for collection in event.collections() {
+            self.collections.note(kind(*collection));
+        }
+        if let Some(tool) = event.tool {
+            self.tools.note(kind(tool));
+        }
     }
 
     /// Puts what was touched into the sets; says how many passages were new to this principal.
@@ -264,15 +296,15 @@ fn amounts(event: &Event, fresh: u32, switched: bool) -> [f32; QUANTITIES] {
 
 /// A digest's place in a habit. Two names may share one, and then each makes the other look usual.
 fn kind(digest: u64) -> usize {
-    (digest.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize
+    usize::try_from(mix(digest) >> 40).unwrap_or(0)
 }
 
-/// 0 to 23 on days of work, 24 to 47 at the weekend; 1 January 1970 was a Thursday. In UTC: the enclave knows no zone.
-fn hour_of_week(now_ms: u64) -> usize {
-    let weekend = (now_ms / DAY_MS + 3) % 7 >= 5;
-    (now_ms / HOUR_MS % 24) as usize + if weekend { 24 } else { 0 }
+/// In UTC: the enclave knows no zone.
+fn hour_of_day(now_ms: u64) -> usize {
+    usize::try_from(now_ms / HOUR_MS % 24).unwrap_or(0)
 }
 
-fn beside(hour: usize, by: usize) -> usize {
-    hour / 24 * 24 + (hour + by) % 24
+/// Saturday or Sunday; 1 January 1970 was a Thursday.
+fn weekend(now_ms: u64) -> bool {
+    (now_ms / DAY_MS + 3) % 7 >= 5
 }

@@ -1,7 +1,7 @@
 //! What the policy's context learns: a level, a number, reasons by name, and what is suggested.
 
 use crate::baseline::PValues;
-use crate::counter::{HOUR, decay};
+use crate::counter::{DAY, HOUR, decay};
 use crate::drift::Drift;
 use crate::settings::Settings;
 
@@ -52,20 +52,26 @@ pub struct Risk {
     pub drift: Option<Drift>,
 }
 
-/// Alarms of one principal, forgotten with a time constant of an hour.
+/// Alarms of one principal, forgotten with a time constant of an hour, and of a day for whoever takes time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Heat {
-    alarms: f32,
+    hour: f32,
+    day: f32,
     at_ms: u64,
 }
+
+/// An hour's count weighs as much as so many times it over a day.
+const DAY_FACTOR: f32 = 2.0;
 
 impl Heat {
     /// Counts an event that did or did not alarm; says how many alarms there are now.
     pub fn count(&mut self, alarm: bool, now_ms: u64) -> f32 {
-        self.alarms *= decay(now_ms.saturating_sub(self.at_ms), HOUR);
+        let elapsed = now_ms.saturating_sub(self.at_ms);
+        let one = f32::from(u8::from(alarm));
+        self.hour = self.hour * decay(elapsed, HOUR) + one;
+        self.day = self.day * decay(elapsed, DAY) + one;
         self.at_ms = self.at_ms.max(now_ms);
-        self.alarms += f32::from(u8::from(alarm));
-        self.alarms
+        self.hour.max(self.day / DAY_FACTOR)
     }
 
     /// The level of so many alarms.

@@ -9,7 +9,7 @@
 //!   back what came of it.
 
 use crate::event::{Action, Event};
-use crate::features::{Vector, vector};
+use crate::features::{self, Vector};
 use crate::learner::{Admission, Learned, Learner, Lesson};
 use crate::profile::{Profile, Quantity};
 use crate::risk::{Heat, Level, Response, Risk, respond, score};
@@ -46,16 +46,14 @@ impl Watcher {
     /// What the risk would be if this happened. For the decision, before it.
     pub fn assess(&self, event: &Event) -> Risk {
         let mut entry = self.entries.get(&event.principal).cloned().unwrap_or_else(|| self.newcomer(event));
-        entry.profile.count(event);
-        let row = vector(&entry.profile, event);
+        let row = features::observe(&mut entry.profile, event);
         self.judge(&mut entry, &row, event)
     }
 
     /// Counts what happened, learns from it if it may, and says what it looks like.
     pub fn observe(&mut self, event: &Event) -> Risk {
         let mut entry = self.entries.remove(&event.principal).unwrap_or_else(|| self.newcomer(event));
-        entry.profile.count(event);
-        let row = vector(&entry.profile, event);
+        let row = features::observe(&mut entry.profile, event);
         let risk = self.judge(&mut entry, &row, event);
         self.learn_from(&mut entry, &row, event, &risk);
         self.make_room();
@@ -67,8 +65,7 @@ impl Watcher {
     pub fn vector(&self, event: &Event) -> Vector {
         let mut profile =
             self.entries.get(&event.principal).map_or_else(|| Profile::new(event.at_ms), |e| e.profile.clone());
-        profile.count(event);
-        vector(&profile, event)
+        features::observe(&mut profile, event)
     }
 
     /// What to learn, if a period is over. To be asked for every minute or so.
