@@ -5,7 +5,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a bench that cannot go on ends
 
-use adyton_behaviour::Settings;
+use adyton_behaviour::{Level, Settings};
 use adyton_tests::workload::trial::{DETECTORS, LEARNED_DAYS, Quiet, SETTINGS, Trial, Verdicts};
 use adyton_tests::workload::{Pattern, Strength};
 use std::time::Instant;
@@ -83,10 +83,13 @@ fn median(mut values: Vec<f32>) -> f32 {
 fn print_cost(trial: &Trial) {
     let (events, mut watcher) = (trial.world.day(LEARNED_DAYS), trial.watcher.clone());
     let started = Instant::now();
-    events.iter().for_each(|event| drop(watcher.assess(event)));
+    let strange = events.iter().filter(|event| watcher.assess(event).level >= Level::Elevated).count();
     let assess = started.elapsed().as_secs_f64() * 1e6 / events.len() as f64;
     let started = Instant::now();
-    events.iter().for_each(|event| drop(watcher.observe(event)));
+    let seen = events.iter().filter(|event| watcher.observe(event).level >= Level::Elevated).count();
     let observe = started.elapsed().as_secs_f64() * 1e6 / events.len() as f64;
-    println!("assess {assess:.1} us, observe {observe:.1} us an event (mean of {})\n", events.len());
+    println!(
+        "assess {assess:.1} us, observe {observe:.1} us an event (mean of {}; {strange} and {seen} strange)\n",
+        events.len()
+    );
 }

@@ -1,4 +1,5 @@
-//! Behaviour over simulated weeks: the setting holds, each pattern is found, poisoning is noticed, cold is stricter.
+//! Behaviour over simulated weeks: the setting holds, each pattern is found, poisoning is noticed, cold is
+//! stricter.
 //!
 //! # Promises
 //! - Seeds are fixed, and none is one that `make eval` prints figures of.
@@ -8,7 +9,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test that cannot go on ends
 
-use adyton_behaviour::{Chance, Drift, Event, Level, Response, Settings, Watcher};
+use adyton_behaviour::{Chance, Event, Level, Response, Risk, Settings, Watcher};
 use adyton_tests::workload::trial::{LEARNED_DAYS, SETTINGS, Trial};
 use adyton_tests::workload::{Pattern, Strength, World, day_start, merge};
 
@@ -16,7 +17,8 @@ fn settings() -> Settings {
     Settings::parse(SETTINGS).unwrap()
 }
 
-/// The least count that a binomial distribution exceeds with probability below 1 in 1000; exact, by summing it up.
+/// The least count that a binomial distribution exceeds with probability below 1 in 1000; exact, by summing
+/// it up.
 fn bound(n: u64, alpha: f64) -> u64 {
     let mut term = (1.0 - alpha).powi(i32::try_from(n).unwrap());
     let (mut k, mut sum) = (0, term);
@@ -41,8 +43,8 @@ fn the_share_of_false_alarms_is_the_setting() {
     }
 }
 
-/// What the combination finds of ten attacks each, at least, when it is loud and when it is quiet. Measured with this
-/// seed; one less is allowed.
+/// What the combination finds of ten attacks each, at least, when it is loud and when it is quiet. Measured
+/// with this seed; one less is allowed.
 const FLOORS: [(Pattern, usize, usize); 10] = [
     (Pattern::BulkRetrieval, 9, 7),
     (Pattern::SlowDrip, 8, 8),
@@ -60,10 +62,12 @@ const FLOORS: [(Pattern, usize, usize); 10] = [
 fn each_pattern_is_found_as_often_as_was_measured() {
     let trial = Trial::learn(104, &settings()).unwrap();
     let found = |pattern, strength| {
-        let verdicts = trial.victims(10).into_iter().map(|v| trial.attacked(pattern, strength, v, LEARNED_DAYS + 1));
+        let verdicts =
+            trial.victims(10).into_iter().map(|v| trial.attacked(pattern, strength, v, LEARNED_DAYS + 1));
         verdicts.filter(|verdicts| verdicts.found[2].is_some()).count()
     };
-    let measured = FLOORS.map(|(pattern, ..)| (pattern, found(pattern, Strength::Loud), found(pattern, Strength::Quiet)));
+    let measured = FLOORS
+        .map(|(pattern, ..)| (pattern, found(pattern, Strength::Loud), found(pattern, Strength::Quiet)));
     for ((pattern, loud, quiet), floor) in measured.iter().zip(FLOORS) {
         assert!(*loud >= floor.1 && *quiet >= floor.2, "{pattern:?}: of {measured:?}");
     }
@@ -93,24 +97,25 @@ fn whoever_grows_slowly_is_found_long_before_the_goal_and_the_goal_never_becomes
     let mut trial = Trial::learn(105, &settings()).unwrap();
     let poisoner = trial.world.people[1].name; // reads much
     let who = |event: &Event| event.principal == poisoner;
-    let (mut first, mut factor, mut day) = (None, 1.0_f32, LEARNED_DAYS);
+    let (mut high, mut drift, mut factor, mut day) = (None, None, 1.0_f32, LEARNED_DAYS);
     let mut alarms = (0, 0);
     while factor < 8.0 {
         factor *= 1.02;
         let events = grown(&trial.world, day, factor, &who);
         let risks = trial.live(events.clone(), day).unwrap();
-        let own: Vec<_> = events.iter().zip(&risks).filter(|(event, _)| who(event)).map(|(_, risk)| risk).collect();
-        if first.is_none() && own.iter().any(|risk| risk.level >= Level::High) {
-            first = Some(factor);
-        }
+        let own: Vec<_> =
+            events.iter().zip(&risks).filter(|(event, _)| who(event)).map(|(_, risk)| risk).collect();
+        high = high.or_else(|| own.iter().any(|risk| risk.level >= Level::High).then_some(factor));
+        drift = drift.or_else(|| trial.watcher.drift().map(|_| factor));
         if factor > 7.0 {
-            let strange = own.iter().filter(|risk| risk.p_values.unwrap().both <= trial.settings.alpha).count();
+            let strange =
+                own.iter().filter(|risk| risk.p_values.unwrap().both <= trial.settings.alpha).count();
             alarms = (alarms.0 + strange, alarms.1 + own.len());
         }
         day += 1;
     }
-    let first = first.expect("never found");
-    assert!(first < 3.0, "found at {first} times as much");
+    let (high, drift) = (high.expect("risk never high"), drift.expect("no drift"));
+    assert!(drift < 2.0 && high < 4.0, "drift at {drift}, high at {high} times as much");
     assert!(alarms.0 * 2 > alarms.1, "at the goal {alarms:?} alarm");
 }
 
@@ -126,30 +131,36 @@ fn if_all_grow_slowly_drift_is_told_and_the_baseline_stays_until_a_person_takes_
         day += 1;
     }
     assert!(trial.watcher.drift().is_some() && factor < 2.0, "{:?} at {factor}", trial.watcher.drift());
-    let probe = grown(&trial.world, day, 3.0, &|_| true).pop().unwrap();
-    let before = trial.watcher.assess(&probe).p_values;
-    // Another week of it changes nothing.
-    for _ in 0..7 {
-        let events = grown(&trial.world, day, factor, &|_| true);
-        trial.live(events, day).unwrap();
-        day += 1;
+    let alarms = |risks: &[Risk]| risks.iter().filter(|risk| risk.response >= Response::Throttle).count();
+    // Two more weeks of it change nothing, until a person calls it normal.
+    let mut shares = Vec::new();
+    for week in 0..3 {
+        let mut risks = Vec::new();
+        for _ in 0..7 {
+            let events = grown(&trial.world, day, factor, &|_| true);
+            risks.extend(trial.live(events, day).unwrap());
+            day += 1;
+        }
+        shares.push(alarms(&risks) as f32 / risks.len() as f32);
+        assert_eq!(trial.watcher.drift().is_some(), week < 2, "{shares:?}");
+        if week == 1 {
+            trial.watcher.acknowledge_drift();
+            assert_eq!(trial.watcher.drift(), None);
+        }
     }
-    assert!(matches!(trial.watcher.drift(), Some(Drift::Feature(..) | Drift::Strange(_))));
-    let _ = before;
-    trial.watcher.acknowledge_drift();
-    assert_eq!(trial.watcher.drift(), None);
+    assert!(shares[2] < 0.03, "{shares:?}");
 }
 
-/// Of attacks on a system that knows nothing yet, those that the limits answer; and normal days are held more often
-/// than by a system that knows.
+/// Of attacks on a system that knows nothing yet, those that the limits answer; and normal days are held
+/// more often than by a system that knows.
 #[test]
 fn cold_is_stricter() {
     let warm = Trial::learn(107, &settings()).unwrap();
     let mut cold = Trial { watcher: Watcher::new(settings(), 1, day_start(LEARNED_DAYS)), ..warm.clone() };
     let held = |trial: &mut Trial| {
-        let risks = (0..3).flat_map(|day| trial.live(trial.world.day(LEARNED_DAYS + day), LEARNED_DAYS + day).unwrap());
-        let held = risks.filter(|risk| risk.response >= Response::Approve).count();
-        held
+        let risks = (0..3)
+            .flat_map(|day| trial.live(trial.world.day(LEARNED_DAYS + day), LEARNED_DAYS + day).unwrap());
+        risks.filter(|risk| risk.response >= Response::Approve).count()
     };
     let (of_warm, of_cold) = (held(&mut warm.clone()), held(&mut cold));
     assert!(cold.watcher.is_cold() && of_cold > of_warm, "{of_cold} cold, {of_warm} warm");

@@ -5,8 +5,8 @@
 //! - Normal has habits: each person has hours, purposes, collections, tools, a pace, and bad days.
 //!
 //! # Does not
-//! - Stand for any real organisation. Figures from it compare detectors and show that settings hold; they do not
-//!   foretell what a real workload gives.
+//! - Stand for any real organisation. Figures from it compare detectors and show that settings hold; they do
+//!   not foretell what a real workload gives.
 
 mod attacks;
 mod people;

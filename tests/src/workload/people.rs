@@ -58,8 +58,29 @@ impl Kind {
     ];
 
     fn manner(self) -> Manner {
-        let m = |sessions, length, gap_s, (start, end), weekend, retrieve, passages, tool, prompt, response, collections| Manner {
-            sessions, length, gap_s, start, end, weekend, retrieve, passages, tool, prompt, response, collections,
+        let m = |sessions,
+                 length,
+                 gap_s,
+                 (start, end),
+                 weekend,
+                 retrieve,
+                 passages,
+                 tool,
+                 prompt,
+                 response,
+                 collections| Manner {
+            sessions,
+            length,
+            gap_s,
+            start,
+            end,
+            weekend,
+            retrieve,
+            passages,
+            tool,
+            prompt,
+            response,
+            collections,
         };
         match self {
             Kind::Support => m(6.0, 12.0, 70.0, (8.0, 17.0), 0.3, 0.5, 3.0, 0.1, 300.0, 700.0, 4),
@@ -196,7 +217,11 @@ impl Person {
     fn plain(&self, at_ms: u64, session: u64, chance: &mut Chance) -> Event {
         let response = self.response * factor(chance, 0.6);
         // Now and then somebody does something else than usual.
-        let purpose = if chance.unit() < 0.01 { chance.below(PURPOSES as usize) as u64 } else { favourite(&self.purposes, chance) };
+        let purpose = if chance.unit() < 0.01 {
+            chance.below(PURPOSES as usize) as u64
+        } else {
+            favourite(&self.purposes, chance)
+        };
         Event {
             at_ms,
             principal: self.name,
@@ -222,7 +247,8 @@ impl Person {
     pub(super) fn retrieve(&self, event: &mut Event, collection: u64, count: usize, chance: &mut Chance) {
         event.action = Action::Retrieve;
         // One in fifty questions leads elsewhere.
-        let collection = if chance.unit() < 0.02 { chance.below(COLLECTIONS as usize) as u64 } else { collection };
+        let collection =
+            if chance.unit() < 0.02 { chance.below(COLLECTIONS as usize) as u64 } else { collection };
         event.collections = vec![digest(5, collection)];
         let place = |chance: &mut Chance| (chance.unit().powi(3) * PASSAGES as f32) as usize;
         event.passages = (0..count).map(|_| passage(collection, place(chance))).collect();

@@ -4,7 +4,7 @@
 //! - Days on which is measured are none of those that were learned from.
 
 use super::{Pattern, Strength, World, day_start, merge};
-use adyton_behaviour::{Event, Heat, Level, LessonError, PValues, Risk, Settings, Watcher};
+use adyton_behaviour::{Event, Heat, LessonError, Level, PValues, Risk, Settings, Watcher};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The settings that are shipped.
@@ -38,7 +38,8 @@ pub struct Quiet {
     pub person_days: u64,
     /// Of those, days on which its risk became high, by each detector.
     pub incidents: [u64; 3],
-    /// One event of each principal and day, by chance: nearly independent. How many, and how many alarms of both.
+    /// One event of each principal and day, by chance: nearly independent. How many, and how many alarms of
+    /// both.
     pub picked: (u64, u64),
 }
 
@@ -171,7 +172,12 @@ impl Trial {
 
     /// People whom an attack can be about: they keep hours, and differ in kind.
     pub fn victims(&self, how_many: usize) -> Vec<usize> {
-        (0..PEOPLE).filter(|at| self.world.people[*at].keeps_hours()).cycle().step_by(3).take(how_many).collect()
+        (0..PEOPLE)
+            .filter(|at| self.world.people[*at].keeps_hours())
+            .cycle()
+            .step_by(3)
+            .take(how_many)
+            .collect()
     }
 }
 

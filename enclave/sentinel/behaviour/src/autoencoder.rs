@@ -4,10 +4,12 @@
 //! - The same rows and seed give the same weights on the same kind of processor.
 //!
 //! # Does not
-//! - Use candle to score: tensors of one row cost more in allocations than in arithmetic. A test compares both.
+//! - Use candle to score: tensors of one row cost more in allocations than in arithmetic. A test compares
+//!   both.
 //!
 //! # Source
-//! - M. Sakurada, T. Yairi: Anomaly detection using autoencoders with nonlinear dimensionality reduction, MLSDA 2014.
+//! - M. Sakurada, T. Yairi: Anomaly detection using autoencoders with nonlinear dimensionality reduction,
+//!   MLSDA 2014.
 //! - D. P. Kingma, J. Ba: Adam, ICLR 2015; its step, moments and epsilon are those of algorithm 1.
 
 use crate::chance::Chance;
@@ -15,8 +17,9 @@ use crate::features::{COUNT, Vector};
 use crate::scaling::{quantile, sorted_column};
 use candle_core::{DType, Device, Result, Tensor, Var};
 
-/// Widths. Eight in the middle, for about as many independent ways in which workloads differ (how much, how large, when,
-/// how broad, how new, with which tools, in how many sessions, with which growth); wider learns to copy.
+/// Widths. Eight in the middle, for about as many independent ways in which workloads differ (how much, how
+/// large, when, how broad, how new, with which tools, in how many sessions, with which growth); wider learns
+/// to copy.
 const WIDTHS: [usize; 5] = [COUNT, 32, 8, 32, COUNT];
 const LAYERS: usize = WIDTHS.len() - 1;
 /// Bounds the time of a lesson: 4096 rows take about a second.
@@ -176,7 +179,8 @@ mod tests {
         let input = Tensor::from_vec(rows[0].to_vec(), (1, COUNT), &Device::Cpu).unwrap();
         let theirs: Vec<f32> = forward(&variables, &input).unwrap().flatten_all().unwrap().to_vec1().unwrap();
         let ours = plain.residual(&rows[0]);
-        let apart = rows[0].iter().zip(&theirs).zip(&ours).map(|((row, said), left)| (row - said - left).abs());
+        let apart =
+            rows[0].iter().zip(&theirs).zip(&ours).map(|((row, said), left)| (row - said - left).abs());
         assert!(apart.fold(0.0, f32::max) < 1e-4);
 
         let trained = Autoencoder::fit(&rows, &mut chance).unwrap();

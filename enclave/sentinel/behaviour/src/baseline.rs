@@ -2,8 +2,8 @@
 //!
 //! # Promises
 //! - No event is in both the training and the calibration set.
-//! - The combination is a score like any other, calibrated by itself: it needs no correction for two detectors, and holds
-//!   however they depend on each other.
+//! - The combination is a score like any other, calibrated by itself: it needs no correction for two
+//!   detectors, and holds however they depend on each other.
 
 use crate::autoencoder::Autoencoder;
 use crate::chance::Chance;
@@ -23,7 +23,8 @@ pub struct PValues {
     pub both: f32,
 }
 
-/// Puts the scores of one detector on the other's scale: 0 is the median, 1 the quantile 0.99, of the training set.
+/// Puts the scores of one detector on the other's scale: 0 is the median, 1 the quantile 0.99, of the
+/// training set.
 #[derive(Clone, Copy, Debug)]
 struct Balance {
     median: f32,
@@ -80,6 +81,11 @@ impl Baseline {
         let of = |at: usize| Calibration::new(scores.iter().map(|scores| scores[at]), kept_out);
         baseline.calibrations = [of(0), of(1), of(2)];
         Ok(baseline)
+    }
+
+    /// The spread of each feature in the period.
+    pub(crate) fn spread(&self) -> &Vector {
+        self.scaling.spread()
     }
 
     fn scores(&self, row: &Vector) -> Scores {

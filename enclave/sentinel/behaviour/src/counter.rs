@@ -29,8 +29,8 @@ pub(crate) fn mix(digest: u64) -> u64 {
 pub(crate) struct Rates<const N: usize> {
     tau_ms: f32,
     counts: [f32; N],
-    /// How much of the span has been lived: 0 at first, 1 after a few spans. Without it a newcomer's counts would look
-    /// low over a month and normal over a day, which reads as growth.
+    /// How much of the span has been lived: 0 at first, 1 after a few spans. Without it a newcomer's counts
+    /// would look low over a month and normal over a day, which reads as growth.
     lived: f32,
     at_ms: u64,
 }
@@ -92,7 +92,8 @@ impl<const WORDS: usize> Distinct<WORDS> {
         // Two bits: a thing that is not in is taken for one that is only where both are set by others.
         for mixed in [mix(digest), mix(mix(digest))] {
             let (word, bit) = Self::place(mixed);
-            let known = self.now.get(word).copied().unwrap_or(0) | self.before.get(word).copied().unwrap_or(0);
+            let known =
+                self.now.get(word).copied().unwrap_or(0) | self.before.get(word).copied().unwrap_or(0);
             fresh |= known & bit == 0;
             if let Some(word) = self.now.get_mut(word) {
                 *word |= bit;
@@ -108,15 +109,17 @@ impl<const WORDS: usize> Distinct<WORDS> {
 
     /// Roughly how many. Two bits a thing, so half of what linear counting says.
     pub(crate) fn estimate(&self) -> f32 {
-        let set: u32 = self.now.iter().zip(&self.before).map(|(now, before)| (now | before).count_ones()).sum();
+        let set: u32 =
+            self.now.iter().zip(&self.before).map(|(now, before)| (now | before).count_ones()).sum();
         let bits = WORDS as f32 * 64.0;
         let clear = (bits - set as f32).max(1.0);
         bits * (bits / clear).ln() / 2.0
     }
 }
 
-/// What is usual among `N` kinds (at most 64), forgetting over weeks. Counts the hours in which a kind was seen, not the
-/// times, and only from the next day on: whoever repeats something a hundred times today has not made it a habit.
+/// What is usual among `N` kinds (at most 64), forgetting over weeks. Counts the hours in which a kind was
+/// seen, not the times, and only from the next day on: whoever repeats something a hundred times today has
+/// not made it a habit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Habit<const N: usize> {
     weights: [f32; N],
@@ -143,7 +146,8 @@ impl<const N: usize> Habit<N> {
         self.weights.iter_mut().for_each(|weight| *weight *= left);
         self.total *= left;
         if hour / 24 > self.hour / 24 {
-            let settled = std::mem::replace(&mut self.pending, [0; N]).map(|quarters| f32::from(quarters) / 4.0);
+            let settled =
+                std::mem::replace(&mut self.pending, [0; N]).map(|quarters| f32::from(quarters) / 4.0);
             self.weights.iter_mut().zip(settled).for_each(|(weight, more)| *weight += more);
             self.total += settled.iter().sum::<f32>();
         }

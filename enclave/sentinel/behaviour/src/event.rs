@@ -1,8 +1,8 @@
 //! What the sentinel sees of one request, without a word of it.
 //!
 //! # Does not
-//! - Hold text. A digest here is any 64 bits that stand for a name within this boot (keyed, so that a dump of memory
-//!   does not tell which collection was read).
+//! - Hold text. A digest here is any 64 bits that stand for a name within this boot (keyed, so that a dump
+//!   of memory does not tell which collection was read).
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,8 @@ pub struct Event {
     pub entropy: Option<f32>,
 }
 
-/// Most digests of one event that are looked at: bounds the time of one event. Above what one retrieval hands out.
+/// Most digests of one event that are looked at: bounds the time of one event. Above what one retrieval
+/// hands out.
 pub(crate) const MAX_TOUCHED: usize = 256;
 
 impl Event {

@@ -39,10 +39,10 @@ features! {
     growth_requests growth_bytes_out growth_passages burst_requests burst_bytes_out burst_passages burst_tools
     session_requests session_age session_passages
     fresh_share
-    shift_prompt_bytes shift_max_tokens shift_response_bytes shift_duration shift_purpose shift_collection shift_tool
-    shift_hour shift_passages shift_gap shift_guard_score shift_entropy shift_fresh_share
-    over_requests_minute over_requests_hour over_bytes_out_hour over_passages_hour over_collections_hour over_tools_hour
-    over_switches_hour over_hours_active
+    shift_prompt_bytes shift_max_tokens shift_response_bytes shift_duration shift_purpose shift_collection
+    shift_tool shift_hour shift_passages shift_gap shift_guard_score shift_entropy shift_fresh_share
+    over_requests_minute over_requests_hour over_bytes_out_hour over_passages_hour over_collections_hour
+    over_tools_hour over_switches_hour over_hours_active
 }
 
 /// The features of one event.

@@ -1,8 +1,8 @@
 //! An isolation forest: what few random cuts set apart is strange.
 //!
 //! # Source
-//! - F. T. Liu, K. M. Ting, Z.-H. Zhou: Isolation Forest, ICDM 2008. Axis-parallel cuts; Hariri's slanted ones (2019) cost a
-//!   product for each node, and the p-values do not need scores to be smooth.
+//! - F. T. Liu, K. M. Ting, Z.-H. Zhou: Isolation Forest, ICDM 2008. Axis-parallel cuts; Hariri's slanted
+//!   ones (2019) cost a product for each node, and the p-values do not need scores to be smooth.
 
 use crate::chance::Chance;
 use crate::features::Vector;
@@ -36,7 +36,8 @@ impl Forest {
     pub(crate) fn fit(rows: &[Vector], chance: &mut Chance) -> Forest {
         let sample = rows.len().min(SAMPLE);
         let trees = (0..TREES).map(|_| {
-            let mut picked: Vec<&Vector> = (0..sample).filter_map(|_| rows.get(chance.below(rows.len()))).collect();
+            let mut picked: Vec<&Vector> =
+                (0..sample).filter_map(|_| rows.get(chance.below(rows.len()))).collect();
             let mut tree = Vec::with_capacity(2 * sample);
             grow(&mut tree, &mut picked, 0, chance);
             tree

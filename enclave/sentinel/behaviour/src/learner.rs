@@ -1,8 +1,9 @@
 //! Learns normal as it happens, from what it may learn from.
 //!
 //! # Promises
-//! - What the reference finds strange is learned by no generation; the reference stays until a person replaces it. So the
-//!   thresholds do not sink from one generation to the next, and small steps lead nowhere.
+//! - What the reference finds strange is learned by no generation; the reference stays until a person
+//!   replaces it. So the thresholds do not sink from one generation to the next, and small steps lead
+//!   nowhere.
 //! - Normal that moves away from the reference is told, and the baseline in force stays.
 //! - The sample in which drift is looked for takes in what was permitted, strange or not.
 //!
@@ -17,7 +18,8 @@ use crate::settings::Settings;
 use std::sync::Arc;
 use thiserror::Error;
 
-/// Events to train on, and as many to calibrate on: then p-values go down to 1 in 4097, below the least alpha.
+/// Events to train on, and as many to calibrate on: then p-values go down to 1 in 4097, below the least
+/// alpha.
 const RESERVOIR: usize = 4096;
 /// Events in which drift is looked for: distances of normal samples of this size are about 0.04.
 const SAMPLE: usize = 2048;
@@ -207,8 +209,8 @@ impl Learner {
     }
 }
 
-/// P-value of the reference up to which an event is kept out: half of what may alarm, for it is added back to the
-/// p-values of what is learned without those events.
+/// P-value of the reference up to which an event is kept out: half of what may alarm, for it is added back
+/// to the p-values of what is learned without those events.
 fn limit(settings: &Settings) -> f32 {
     settings.alpha / 2.0
 }
@@ -236,10 +238,10 @@ impl Lesson {
 
     fn drift(&self) -> Option<Drift> {
         let reference = self.reference.as_ref()?;
+        let (name, distance) = furthest(&reference.sample, &self.recent, reference.spread());
         if self.strange > limit(&self.settings) * self.settings.max_strange {
             return Some(Drift::Strange(self.strange));
         }
-        let (name, distance) = furthest(&reference.sample, &self.recent);
         (distance > self.settings.max_drift).then_some(Drift::Feature(name, distance))
     }
 }

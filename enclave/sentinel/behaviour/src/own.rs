@@ -9,7 +9,8 @@
 use crate::counter::Running;
 use crate::features::{Feature, Vector};
 
-/// Features of single events, whose mean over a session is compared: one strange event is chance, a strange session less so.
+/// Features of single events, whose mean over a session is compared: one strange event is chance, a strange
+/// session less so.
 const SHIFTED: [(Feature, Feature); 13] = [
     (Feature::prompt_bytes, Feature::shift_prompt_bytes),
     (Feature::max_tokens, Feature::shift_max_tokens),

@@ -256,7 +256,8 @@ impl Profile {
 
     fn time(&mut self, now: u64) {
         let hours = now / HOUR_MS - self.last_ms / HOUR_MS;
-        self.active = u32::try_from(hours).ok().and_then(|hours| self.active.checked_shl(hours)).unwrap_or(0) | 1;
+        self.active =
+            u32::try_from(hours).ok().and_then(|hours| self.active.checked_shl(hours)).unwrap_or(0) | 1;
         if self.events > 0 {
             let gap = (now - self.last_ms) as f32 / 1000.0;
             self.gap = Some(gap);

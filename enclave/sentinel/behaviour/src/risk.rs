@@ -10,7 +10,8 @@ use crate::settings::Settings;
 pub enum Level {
     /// As usual.
     Normal,
-    /// Nothing is known yet, and no limit is broken. A policy may treat it as it likes; above normal, in any case.
+    /// Nothing is known yet, and no limit is broken. A policy may treat it as it likes; above normal, in any
+    /// case.
     Cold,
     /// This event is among the strangest `alpha` of normal ones.
     Elevated,

@@ -1,8 +1,10 @@
-//! Puts features of different units on one scale, by quantiles of the baseline, so that outliers do not set it.
+//! Puts features of different units on one scale, by quantiles of the baseline, so that outliers do not set
+//! it.
 
 use crate::features::{COUNT, Vector};
 
-/// Most that one feature may say, in robust standard deviations. Past this it is far, and how far says no more.
+/// Most that one feature may say, in robust standard deviations. Past this it is far, and how far says no
+/// more.
 pub(crate) const CLIP: f32 = 10.0;
 /// Least spread of a feature. Below it (a count that is nearly always 0) noise would be blown up to alarms.
 const MIN_SPREAD: f32 = 0.15;
@@ -27,6 +29,11 @@ impl Scaling {
             *spread = ((quantile(&column, 0.95) - quantile(&column, 0.05)) / SPAN).max(MIN_SPREAD);
         }
         scaling
+    }
+
+    /// The spread of each feature.
+    pub(crate) fn spread(&self) -> &Vector {
+        &self.spread
     }
 
     /// What is not known becomes the median.

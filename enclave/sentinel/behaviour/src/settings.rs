@@ -40,7 +40,8 @@ pub struct Settings {
     pub limits: Limits,
 }
 
-/// Absolute limits for the time in which nothing is known yet. Beyond one a person must approve; beyond twice, blocked.
+/// Absolute limits for the time in which nothing is known yet. Beyond one a person must approve; beyond
+/// twice, blocked.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {

@@ -5,8 +5,8 @@
 //! - At most `max_principals` profiles are kept.
 //!
 //! # Does not
-//! - Train. [`Watcher::lesson`] hands out a [`Lesson`] that a thread of the caller's learns, and [`Watcher::adopt`] takes
-//!   back what came of it.
+//! - Train. [`Watcher::lesson`] hands out a [`Lesson`] that a thread of the caller's learns, and
+//!   [`Watcher::adopt`] takes back what came of it.
 
 use crate::event::{Action, Event};
 use crate::features::{self, Vector};
@@ -63,8 +63,10 @@ impl Watcher {
 
     /// The features of an event, were it to happen now.
     pub fn vector(&self, event: &Event) -> Vector {
-        let mut profile =
-            self.entries.get(&event.principal).map_or_else(|| Profile::new(event.at_ms), |e| e.profile.clone());
+        let mut profile = self
+            .entries
+            .get(&event.principal)
+            .map_or_else(|| Profile::new(event.at_ms), |e| e.profile.clone());
         features::observe(&mut profile, event)
     }
 
@@ -110,7 +112,12 @@ impl Watcher {
     }
 
     fn newcomer(&self, event: &Event) -> Entry {
-        Entry { profile: Profile::new(event.at_ms), heat: Heat::default(), taken: 0, period: self.learner.period() }
+        Entry {
+            profile: Profile::new(event.at_ms),
+            heat: Heat::default(),
+            taken: 0,
+            period: self.learner.period(),
+        }
     }
 
     /// The stricter of what the detectors say and, where nothing is known, what the limits say.
