@@ -46,15 +46,15 @@ fn the_share_of_false_alarms_is_the_setting() {
 /// What the combination finds of ten attacks each, at least, when it is loud and when it is quiet. Measured
 /// with this seed; one less is allowed.
 const FLOORS: [(Pattern, usize, usize); 10] = [
-    (Pattern::BulkRetrieval, 9, 7),
-    (Pattern::SlowDrip, 8, 8),
+    (Pattern::BulkRetrieval, 9, 8),
+    (Pattern::SlowDrip, 9, 9),
     (Pattern::CredentialSharing, 9, 9),
-    (Pattern::PurposeDrift, 3, 1),
+    (Pattern::PurposeDrift, 9, 7),
     (Pattern::DenialProbing, 9, 9),
-    (Pattern::TopicSweep, 5, 2),
-    (Pattern::OffHoursSpike, 5, 2),
-    (Pattern::ToolAbuse, 6, 3),
-    (Pattern::Injection, 9, 6),
+    (Pattern::TopicSweep, 8, 2),
+    (Pattern::OffHoursSpike, 7, 4),
+    (Pattern::ToolAbuse, 9, 7),
+    (Pattern::Injection, 9, 5),
     (Pattern::OutputFlood, 9, 9),
 ];
 
@@ -68,6 +68,7 @@ fn each_pattern_is_found_as_often_as_was_measured() {
     };
     let measured = FLOORS
         .map(|(pattern, ..)| (pattern, found(pattern, Strength::Loud), found(pattern, Strength::Quiet)));
+    println!("{measured:?}");
     for ((pattern, loud, quiet), floor) in measured.iter().zip(FLOORS) {
         assert!(*loud >= floor.1 && *quiet >= floor.2, "{pattern:?}: of {measured:?}");
     }
