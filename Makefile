@@ -9,7 +9,7 @@ MODEL ?=
 BIN := target/release
 model_flag = $(if $(MODEL),--model "$(MODEL)",)
 
-.PHONY: help run serve test build model setup sdk format lint corpus bench bench-engine deny clean
+.PHONY: help run serve test build model setup sdk format lint corpus bench bench-engine eval deny clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,9 @@ bench-engine: build model ## This engine and llama.cpp side by side, on a quiet 
 	@tests/fetch-llama
 	@tests/fetch-qwen
 	$(CARGO) bench --locked -p adyton-tests --bench engine
+
+eval: setup ## What the detectors of behaviour find on simulated workloads, and how often they are wrong: about four minutes
+	$(CARGO) bench --locked -p adyton-tests --bench behaviour
 
 deny: ## Licences, advisories, sources, with cargo-deny (cargo install cargo-deny)
 	$(CARGO) deny check

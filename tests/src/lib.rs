@@ -15,4 +15,5 @@ pub mod fuzz;
 pub mod mock_nsm;
 pub mod pki;
 pub mod simulation;
+pub mod workload;
 pub mod world;

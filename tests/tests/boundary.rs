@@ -35,15 +35,17 @@ const DECISION: Who = Crate("adyton-decision");
 const GUARDRAIL: Who = Crate("adyton-guardrail");
 const KERNELS: Who = Crate("adyton-kernels");
 const ENGINE: Who = Crate("adyton-engine");
+const BEHAVIOUR: Who = Crate("adyton-behaviour");
 
 /// Who may import whom. The first line that fits counts; whoever has none may exist in no workspace of ours.
-const RULE: [(Who, &[Who]); 9] = [
+const RULE: [(Who, &[Who]); 10] = [
     (Side("shared"), &[Side("shared")]),
     (GUARDRAIL, &[]),
     (KERNELS, &[]),
+    (BEHAVIOUR, &[WIRE]),
     (ENGINE, &[GUARDRAIL, KERNELS]),
     (Crate("adyton-enclave"), &[GUARDRAIL, ENGINE, ATTESTATION, WIRE]),
-    (Crate("adyton-sentinel"), &[ATTESTATION, WIRE, DECISION]),
+    (Crate("adyton-sentinel"), &[ATTESTATION, WIRE, DECISION, BEHAVIOUR]),
     // Never attestation: the host must not be tempted to verify.
     (Side("host"), &[WIRE]),
     (Side("client"), &[Side("shared")]),
@@ -185,7 +187,7 @@ mod checker {
         breaches(&edges.iter().map(member).collect::<Vec<_>>())
     }
 
-    const FORBIDDEN: [(&str, &str, &str); 14] = [
+    const FORBIDDEN: [(&str, &str, &str); 17] = [
         ("adyton-attestation", "shared", "adyton-enclave"),
         ("adyton-wire", "shared", "adyton-host"),
         ("adyton-guardrail", "enclave", "adyton-wire"),
@@ -195,6 +197,9 @@ mod checker {
         ("adyton-enclave", "enclave", "adyton-sentinel"),
         ("adyton-sentinel", "enclave", "adyton-enclave"),
         ("adyton-sentinel", "enclave", "adyton-guardrail"),
+        ("adyton-behaviour", "enclave", "adyton-attestation"),
+        ("adyton-behaviour", "enclave", "adyton-guardrail"),
+        ("adyton-enclave", "enclave", "adyton-behaviour"),
         ("adyton-host", "host", "adyton-attestation"),
         ("adyton-host", "host", "adyton-sentinel"),
         ("adyton-client", "client", "adyton-enclave"),
