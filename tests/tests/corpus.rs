@@ -132,7 +132,10 @@ fn the_documentation_counts_rightly() {
     let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(one_line(include_str!("../../README.md")).contains(&said), "README.md should say: {said}");
     let said = format!("{} vectors of which", receipts.0);
-    assert!(one_line(include_str!("../../docs/receipts.md")).contains(&said), "docs/receipts.md should say: {said}");
+    assert!(
+        one_line(include_str!("../../docs/receipts.md")).contains(&said),
+        "docs/receipts.md should say: {said}"
+    );
 }
 
 /// Beside the repository, or where `ADYTON_VECTORS` says.
