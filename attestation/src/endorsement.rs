@@ -23,9 +23,10 @@
 
 use std::time::Duration;
 
-use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 
+use crate::binding::length_prefixed;
+use crate::ed25519::{PublicKey, Signer};
 use crate::receipt::ReceiptKey;
 use crate::time::Timestamp;
 
@@ -36,29 +37,6 @@ const MAX_JSON: usize = 4096;
 
 /// Longest life of an endorsement: an enclave that runs longer than this is looked at again.
 pub const MAX_LIFE: Duration = Duration::from_secs(366 * 24 * 3600);
-
-/// The Ed25519 key of one who endorses enclaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct EndorserKey(#[serde(with = "hex::serde")] [u8; 32]);
-
-impl EndorserKey {
-    /// From the 32 bytes.
-    pub const fn new(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    /// The 32 bytes.
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl std::fmt::Display for EndorserKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&hex::encode(self.0))
-    }
-}
 
 /// Why an endorsement does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -102,7 +80,7 @@ pub enum EndorsementError {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Endorsement {
-    endorser: EndorserKey,
+    endorser: PublicKey,
     #[serde(with = "hex::serde")]
     receipt_key: [u8; 32],
     not_before_ms: Timestamp,
@@ -123,12 +101,10 @@ impl Endorsement {
         not_after: Timestamp,
     ) -> Result<Self, EndorsementError> {
         life(not_before, not_after)?;
-        let pair = Ed25519KeyPair::from_pkcs8(pkcs8).map_err(|_| EndorsementError::OperatorKey)?;
-        let public = pair.public_key().as_ref().try_into().map_err(|_| EndorsementError::OperatorKey)?;
-        let signature = pair.sign(&message(receipt_key, not_before, not_after));
-        let signature = signature.as_ref().try_into().map_err(|_| EndorsementError::OperatorKey)?;
+        let signer = Signer::from_pkcs8(pkcs8).map_err(|_| EndorsementError::OperatorKey)?;
+        let signature = signer.sign(&message(receipt_key, not_before, not_after));
         Ok(Self {
-            endorser: EndorserKey(public),
+            endorser: signer.public(),
             receipt_key: *receipt_key.as_bytes(),
             not_before_ms: not_before,
             not_after_ms: not_after,
@@ -154,7 +130,7 @@ impl Endorsement {
     }
 
     /// Who says that he signed it.
-    pub fn endorser(&self) -> EndorserKey {
+    pub fn endorser(&self) -> PublicKey {
         self.endorser
     }
 
@@ -169,7 +145,7 @@ impl Endorsement {
     /// One [`EndorsementError`] for each reason.
     pub fn check(
         &self,
-        endorser: &EndorserKey,
+        endorser: &PublicKey,
         receipt_key: &ReceiptKey,
         at: Timestamp,
         leeway_ms: u64,
@@ -180,9 +156,9 @@ impl Endorsement {
         if self.receipt_key != *receipt_key.as_bytes() {
             return Err(EndorsementError::Key);
         }
-        UnparsedPublicKey::new(&ED25519, endorser.0)
-            .verify(&message(receipt_key, self.not_before_ms, self.not_after_ms), &self.signature)
-            .map_err(|_| EndorsementError::Signature)?;
+        if !endorser.verifies(&message(receipt_key, self.not_before_ms, self.not_after_ms), &self.signature) {
+            return Err(EndorsementError::Signature);
+        }
         life(self.not_before_ms, self.not_after_ms)?;
         let ahead = self.not_before_ms.millis_since(at.plus_millis(leeway_ms));
         if ahead > 0 {
@@ -203,12 +179,7 @@ fn life(from: Timestamp, to: Timestamp) -> Result<(), EndorsementError> {
 }
 
 fn message(key: &ReceiptKey, not_before: Timestamp, not_after: Timestamp) -> Vec<u8> {
-    let mut message = Vec::with_capacity(128);
-    for part in [DOMAIN, &key.spki()] {
-        // Neither part is longer than 44 bytes.
-        message.extend_from_slice(&(part.len() as u32).to_be_bytes());
-        message.extend_from_slice(part);
-    }
+    let mut message = length_prefixed(&[DOMAIN, &key.spki()]);
     message.extend_from_slice(&not_before.as_millis().to_be_bytes());
     message.extend_from_slice(&not_after.as_millis().to_be_bytes());
     message
@@ -229,9 +200,9 @@ mod tests {
 
     #[test]
     fn each_reason_is_told() {
-        let pkcs8 = Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new()).unwrap();
+        let pkcs8 = Signer::new_pkcs8(&ring::rand::SystemRandom::new()).unwrap();
         let enclave = key();
-        let good = Endorsement::sign(pkcs8.as_ref(), &enclave, FROM, TO).unwrap();
+        let good = Endorsement::sign(&pkcs8, &enclave, FROM, TO).unwrap();
         let operator = good.endorser();
         let check = |word: &Endorsement, at| word.check(&operator, &enclave, at, 60_000);
         assert_eq!(check(&good, FROM), Ok(()));
@@ -242,17 +213,14 @@ mod tests {
         let early = Timestamp::from_millis(FROM.as_millis() - 61_000);
         assert_eq!(check(&good, early), Err(EndorsementError::NotYetValid { ahead_secs: 61 }));
         assert_eq!(good.check(&operator, &key(), FROM, 0), Err(EndorsementError::Key));
-        assert_eq!(
-            good.check(&EndorserKey::new([1; 32]), &enclave, FROM, 0),
-            Err(EndorsementError::Endorser)
-        );
+        assert_eq!(good.check(&PublicKey::new([1; 32]), &enclave, FROM, 0), Err(EndorsementError::Endorser));
         let longer = Endorsement { not_after_ms: TO.plus_millis(1), ..good.clone() };
         assert_eq!(check(&longer, FROM), Err(EndorsementError::Signature));
         let mut flipped = good.clone();
         flipped.signature[63] ^= 1;
         assert_eq!(check(&flipped, FROM), Err(EndorsementError::Signature));
         for (from, to) in [(TO, FROM), (FROM, FROM), (FROM, Timestamp::from_millis(u64::MAX))] {
-            assert_eq!(Endorsement::sign(pkcs8.as_ref(), &enclave, from, to), Err(EndorsementError::Life));
+            assert_eq!(Endorsement::sign(&pkcs8, &enclave, from, to), Err(EndorsementError::Life));
         }
         assert_eq!(Endorsement::sign(&[1], &enclave, FROM, TO), Err(EndorsementError::OperatorKey));
         assert_eq!(Endorsement::from_json(b"{}"), Err(EndorsementError::Json));

@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::endorsement::EndorserKey;
+use crate::ed25519::PublicKey;
 use crate::measurement::{Measurement, PcrIndex};
 use crate::receipt::ReceiptKey;
 use crate::time::Timestamp;
@@ -26,7 +26,7 @@ pub enum ClaimedOwner {
     /// The parent is the instance that this PCR4 names.
     Instance(Measurement),
     /// The operator with this key has endorsed the enclave.
-    Endorsed(EndorserKey),
+    Endorsed(PublicKey),
     /// The policy accepted anyone at all.
     Unknown,
 }

@@ -20,7 +20,8 @@ use crate::binding::{NONCE_LEN, Role, SessionBinding, manifest_pcr16_of_digest};
 use crate::chain::{Broken, LeafKey, Linked, Shaped, Window};
 use crate::chain_cache::ChainCache;
 use crate::cose::Envelope;
-use crate::endorsement::{Endorsement, EndorserKey};
+use crate::ed25519::PublicKey;
+use crate::endorsement::Endorsement;
 use crate::evidence::Evidence;
 use crate::measurement::{MANIFEST_PCR, Measurement, PcrIndex};
 use crate::receipt::ReceiptKey;
@@ -250,7 +251,7 @@ fn register(
 
 fn endorsed(
     evidence: &Evidence,
-    endorser: &EndorserKey,
+    endorser: &PublicKey,
     endorsement: Option<&Endorsement>,
     at: Timestamp,
 ) -> Found<ClaimedOwner> {

@@ -38,7 +38,7 @@ mod verify;
 
 use serde::{Deserialize, Serialize};
 
-use crate::endorsement::EndorserKey;
+use crate::ed25519::PublicKey;
 use crate::measurement::Measurement;
 
 pub use compare::{Compared, Contradiction, compare};
@@ -89,7 +89,7 @@ pub enum Owner {
     /// The operator with this key has looked at the enclave and endorsed it; see [`crate::endorsement`].
     Endorser {
         /// His Ed25519 key.
-        ed25519: EndorserKey,
+        ed25519: PublicKey,
     },
     /// It does not matter whose machine it is. Claims made under it say that the owner is unknown.
     AnyoneAtAll,

@@ -10,7 +10,6 @@ use crate::policy::lint::{Level, lint};
 use crate::policy::publish::publish;
 use crate::policy::{Document, read};
 use adyton_attestation::ed25519::{PublicKey, Signer};
-use adyton_attestation::endorsement::EndorserKey;
 use adyton_attestation::measurement::Measurement;
 use adyton_attestation::reference::{Image, Owner, Payload, ReferenceFile, compare};
 use adyton_attestation::transparency::LogKey;
@@ -177,8 +176,7 @@ impl OwnerArgs {
         let signer = self.signer_pcr8.map(|pcr8| Owner::Signer { pcr8 });
         let role = self.role_pcr3.map(|pcr3| Owner::Role { pcr3 });
         let instance = self.instance_pcr4.map(|pcr4| Owner::Instance { pcr4 });
-        let endorser = self.endorser.map(|key| EndorserKey::new(*key.as_bytes()));
-        let endorser = endorser.map(|ed25519| Owner::Endorser { ed25519 });
+        let endorser = self.endorser.map(|ed25519| Owner::Endorser { ed25519 });
         signer.or(role).or(instance).or(endorser).or(self.anyone_at_all.then_some(Owner::AnyoneAtAll))
     }
 }
