@@ -57,12 +57,28 @@ fn each_policy_decides_a_row_and_each_decision_occurs() {
         let policies = text(name, "policies.cedar");
         let ids: BTreeSet<String> =
             policies.split("@id(\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect();
-        // What its context keeps out never comes as far as the forbid that stands behind it.
+        // What its context keeps out never comes as far as the forbid that stands behind it; the test below does.
         let behind: BTreeSet<String> = BTreeSet::from(["never-finance".to_owned()]);
         let silent: Vec<_> = ids.difference(&decided).filter(|id| !behind.contains(*id)).collect();
         assert!(silent.is_empty(), "{name}: no row is decided by {silent:?}");
     }
     assert_eq!(decisions, BTreeSet::from(["Allow", "Modify", "StepUp", "Defer", "Deny"].map(str::to_owned)));
+}
+
+#[test]
+fn finance_stays_out_of_reach_without_the_contexts_too() {
+    let pack =
+        Pack::load(&schema(), &text("hr", "policies.cedar"), "", &text("hr", "resources.toml")).unwrap();
+    let rows = read(&text("hr", "decisions.toml")).unwrap();
+    let finance = ["payroll", "files.salary"];
+    let asked: Vec<_> =
+        rows.iter().filter(|row| finance.contains(&row.question.resource.id.as_str())).collect();
+    assert_eq!(asked.len(), 3);
+    for row in asked {
+        let outcome = pack.decide(&row.question);
+        assert_eq!(outcome.decided, Decided::Deny, "{}", row.about);
+        assert!(outcome.policies.contains(&"never-finance".to_owned()), "{}: {outcome:?}", row.about);
+    }
 }
 
 #[test]

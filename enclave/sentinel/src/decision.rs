@@ -110,14 +110,23 @@ fn question(who: &Principal, action: &Action, model: &str, now: Timestamp) -> Re
     })
 }
 
-/// What is known of the moment: the time. Sessions have no memory yet and behaviour is not watched, so the rest is as harmless
-/// as it can be, and a policy that looks at it permits no more than it would without.
+/// What is known of the moment: the time, and that nobody has approved. Sessions have no memory yet and behaviour is not
+/// watched, so of the rest the worst is assumed: a policy that relies on it denies, and does not pass for kept.
 fn situation(now: Timestamp) -> Situation {
     let hours = now.as_millis() / 3_600_000;
     // 1970-01-01 was a Thursday.
     let weekday = (hours / 24 + 3) % 7 + 1;
     let small = |number: u64| u8::try_from(number).unwrap_or(0);
-    Situation { hour: small(hours % 24), weekday: small(weekday), ..Situation::default() }
+    Situation {
+        hour: small(hours % 24),
+        weekday: small(weekday),
+        approvals: 0,
+        risk: 100,
+        untrusted: true,
+        private: true,
+        outside: true,
+        confidentiality: 3,
+    }
 }
 
 #[cfg(test)]
@@ -183,6 +192,21 @@ mod tests {
         let night = Timestamp::from_secs(1_793_671_200); // 02:00
         assert_eq!(decide("files", night).unwrap_err(), Refusal::NotNow);
         assert!(decide("files", NOW).is_ok());
+    }
+
+    #[test]
+    fn of_what_nobody_establishes_the_worst_is_assumed() {
+        for relied_on in
+            ["risk >= 90", "untrusted", "private", "outside", "confidentiality >= 3", "approvals < 1"]
+        {
+            let policies = format!(
+                "@id(\"all\") permit (principal, action, resource);
+                 @id(\"relies\") forbid (principal, action, resource) when {{ context.situation.{relied_on} }};"
+            );
+            let point = DecisionPoint::load(SCHEMA, &policies).unwrap();
+            let decided = point.decide(&who(&["chat"], 3), &generate("general", 100), "m", NOW).err();
+            assert_eq!(decided, Some(Refusal::Denied), "{relied_on}");
+        }
     }
 
     #[test]
