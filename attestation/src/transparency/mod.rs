@@ -1,7 +1,8 @@
 //! Shows that a log only grows: Merkle trees, their proofs, and the signed statements about them.
 //!
-//! [`tree`] hashes leaves to a root and makes and verifies proofs; [`checkpoint`] signs a size and a root. A leaf is
-//! whatever bytes the user of a log defines: reference values do in [`crate::reference`].
+//! [`tree`] hashes leaves to a root and makes and verifies proofs; [`frontier`] grows a tree; [`checkpoint`] signs a size
+//! and a root. A leaf is whatever bytes the user of a log defines: reference values do in [`crate::reference`], entries
+//! of an audit log in [`crate::audit`].
 //!
 //! # Promises
 //! - A proof verifies for exactly one leaf or root, index and size; each change is refused.
@@ -17,9 +18,11 @@
 //! Source: RFC 9162, section 2.1; C2SP tlog-checkpoint and signed-note.
 
 pub mod checkpoint;
+pub mod frontier;
 pub mod tree;
 
 pub use checkpoint::{Checkpoint, CheckpointRefusal, LogKey, VerifiedCheckpoint};
+pub use frontier::Frontier;
 pub use tree::{Hash, TreeRefusal};
 
 /// Why a later checkpoint cannot follow an earlier one of the same log.
