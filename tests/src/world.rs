@@ -284,6 +284,7 @@ fn spawn_host(folder: &Path, plan: &Plan) -> Result<Child> {
     let mut command = Command::new(program("adyton-host")?);
     command.args(["run", "--json", "--listen", &plan.listen]);
     command.arg("--release").arg(folder.join("release"));
+    command.arg("--audit").arg(folder.join("audit"));
     command.arg("--enclave").arg(format!("unix:{}", bus.display()));
     command.arg("--simulator").arg(program("adyton-sim-enclave")?);
     for argument in ["--state".to_owned(), folder.display().to_string()].iter().chain(&plan.enclave_arguments)

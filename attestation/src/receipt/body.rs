@@ -160,7 +160,8 @@ impl ReceiptBody {
         };
         let mut body = Self::from_fields(&mut fields)?;
         if logged {
-            let index = fields.take_number(15, "index")?.unsigned("index")?;
+            // One that lacks what version 2 added is of neither version; the corpus has such a one.
+            let index = fields.take_number(15, "index").map_err(|_| BodyError::Domain)?.unsigned("index")?;
             body.logged = Some(Logged { index, root: fields.take_number(16, "root")?.array("root")? });
         }
         fields.finish()?;
@@ -246,8 +247,7 @@ pub(super) mod tests {
             ReceiptBody::decode(&bytes)
         };
         assert_eq!(with_version(&bytes, b'1'), Err(CborError::UnknownKey.into()));
-        let missing = CborError::Missing { field: "index" };
-        assert_eq!(with_version(&sample().encode(), b'2'), Err(missing.into()));
+        assert_eq!(with_version(&sample().encode(), b'2'), Err(BodyError::Domain));
         assert_eq!(with_version(&bytes, b'3'), Err(BodyError::Domain));
     }
 
