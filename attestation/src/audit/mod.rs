@@ -38,9 +38,19 @@ pub use verify::{AuditRefusal, Replay, Seen, VerifiedLog};
 /// What the origin of an audit log begins with; the boot follows in hex.
 const ORIGIN: &str = "adyton-audit/";
 
+/// Domain separation: no other digest of ours begins with this.
+const DOCUMENT_DOMAIN: &[u8] = b"adyton/audit-document/v1";
+
 /// The name and key of the log of one boot.
 pub fn log_key(boot: &[u8; 16], key: &ReceiptKey) -> Result<LogKey, CheckpointRefusal> {
     LogKey::new(&format!("{ORIGIN}{}", hex::encode(boot)), PublicKey::new(*key.as_bytes()))
+}
+
+/// `user_data` and `nonce` of the document that stands in front of a log and shows whose key signs it. They fit no session,
+/// whose nonce a client chooses.
+pub fn document_fields(boot: &[u8; 16]) -> ([u8; 48], [u8; 32]) {
+    let nonce = crate::measurement::sha256(&[DOCUMENT_DOMAIN, b"/nonce", boot]);
+    (crate::measurement::sha384(&[DOCUMENT_DOMAIN, boot]), nonce)
 }
 
 /// The boot that the first line of a checkpoint names, unverified; `None` if it is of no audit log.
