@@ -221,6 +221,16 @@ pub struct VerifiedLog {
 }
 
 impl VerifiedLog {
+    /// Which boot.
+    pub fn boot(&self) -> &[u8; 16] {
+        &self.boot
+    }
+
+    /// The key that signed it.
+    pub fn key(&self) -> &ReceiptKey {
+        &self.key
+    }
+
     /// The last checkpoint.
     pub fn signed(&self) -> &Checkpoint {
         &self.signed
