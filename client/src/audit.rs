@@ -1,7 +1,8 @@
 //! Reads the audit log that a host keeps: whose it is, whether it is whole, and for auditors what is in it.
 //!
 //! Promises
-//! - A [`Verified`] exists only where an attestation document shows whose key signed the log, and every checkpoint holds.
+//! - A [`Verified`] exists only where an attestation document shows whose key signed the log, and every
+//!   checkpoint holds.
 //! - A file is read once, frame by frame; of an entry no more is kept than its leaf hash.
 //!
 //! Does not

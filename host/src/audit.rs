@@ -1,7 +1,7 @@
 //! Keeps the audit logs of enclaves on disk over the audit protocol (`adyton_wire::audit`).
 //!
-//! One file for each boot, written at its end only. An answer leaves when the file is synced; entries that came meanwhile are
-//! synced together.
+//! One file for each boot, written at its end only. An answer leaves when the file is synced; entries that
+//! came meanwhile are synced together.
 //!
 //! Promises
 //! - What was acknowledged is on disk, also after this process or the machine is killed.
@@ -24,7 +24,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// Readable for its owner only: entries may be sealed to nobody, and then what is there is their number and times of writing.
+/// Readable for its owner only: entries may be sealed to nobody, and then what is there is their number and
+/// times of writing.
 const PRIVATE: u32 = 0o600;
 /// How long an enclave may take for its hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -51,7 +52,8 @@ impl Logs {
     /// Keeps what comes on one connection, until it ends.
     ///
     /// # Errors
-    /// If the connection breaks or speaks another protocol, or the disk fails; the enclave was told of the latter.
+    /// If the connection breaks or speaks another protocol, or the disk fails; the enclave was told of the
+    /// latter.
     pub async fn serve(&self, mut stream: Box<dyn Stream>) -> io::Result<()> {
         let mut hello = [0; HELLO_LEN];
         tokio::time::timeout(HELLO_TIMEOUT, stream.read_exact(&mut hello)).await??;

@@ -17,6 +17,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
+/// SIGXFSZ on Linux: what a write beyond `RLIMIT_FSIZE` sends.
+const SIGXFSZ: i32 = 25;
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  ended by Ctrl-C or SIGTERM, and the enclave with it
@@ -49,7 +52,8 @@ struct Run {
     /// The release folder, made by `adyton release`.
     #[arg(long, value_name = "DIR")]
     release: PathBuf,
-    /// The folder for the enclave's audit log, made if it is not there. Without a disk that takes it, the enclave does nothing.
+    /// The folder for the enclave's audit log, made if it is not there. Without a disk that takes it, the
+    /// enclave does nothing.
     #[arg(long, value_name = "DIR")]
     audit: PathBuf,
     /// The enclave's place on the bus: vsock:CID or unix:PATH.
@@ -118,6 +122,8 @@ async fn serve(run: Run) -> Result<()> {
     let counters = Arc::new(Counters::default());
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    // A log that grows into a limit on the size of files is a full disk, and no reason to be killed.
+    let _file_size = signal(SignalKind::from_raw(SIGXFSZ))?;
 
     let mut enclave = start(&run).await?;
     if run.json {

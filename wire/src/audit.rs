@@ -1,7 +1,8 @@
 //! The audit protocol: the enclave hands sealed entries to the host, which says when they are on disk.
 //!
-//! The enclave connects, says which boot it is and how many entries it knows to be stored, and sends frames; the host keeps
-//! them as they come, in one file for each boot, and acknowledges at each checkpoint. All integers big-endian.
+//! The enclave connects, says which boot it is and how many entries it knows to be stored, and sends frames;
+//! the host keeps them as they come, in one file for each boot, and acknowledges at each checkpoint. All
+//! integers big-endian.
 //!
 //! ```text
 //! hello   = "ADYA" version:u8=1 boot:[u8;16] stored:u64                      (29 bytes, enclave to host)
@@ -10,12 +11,13 @@
 //! file    = "ADYA" version:u8=1 boot:[u8;16] frame ..                         (on the host's disk)
 //! ```
 //!
-//! The first answer is to the hello: the host has cut its file behind the checkpoint that counts `stored` entries, so
-//! nothing half-written is left, and waits for what follows; or it says why not. Then comes one answer after each checkpoint,
-//! when everything in front of it is on disk. After an answer that is not [`Status::Stored`] the connection ends.
+//! The first answer is to the hello: the host has cut its file behind the checkpoint that counts `stored`
+//! entries, so nothing half-written is left, and waits for what follows; or it says why not. Then comes one
+//! answer after each checkpoint, when everything in front of it is on disk. After an answer that is not
+//! [`Status::Stored`] the connection ends.
 //!
-//! Trusts nothing: the host may answer anything, which costs it the log and the enclave its readiness; the enclave may send
-//! anything, which is bounded and kept.
+//! Trusts nothing: the host may answer anything, which costs it the log and the enclave its readiness; the
+//! enclave may send anything, which is bounded and kept.
 
 use std::io;
 use thiserror::Error;

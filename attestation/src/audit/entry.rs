@@ -1,15 +1,16 @@
 //! Encodes one entry of the audit log, in one way only.
 //!
-//! A CBOR map whose keys 0 to 6 are, in this order: the text "adyton/audit/v1", boot, index, time (ms), principal (bytes
-//! or null), kind, and details: an array of `[name, value]`, values being unsigned, text, bytes or boolean.
+//! A CBOR map whose keys 0 to 6 are, in this order: the text "adyton/audit/v1", boot, index, time (ms),
+//! principal (bytes or null), kind, and details: an array of `[name, value]`, values being unsigned, text,
+//! bytes or boolean.
 //!
 //! # Promises
 //! - `decode(encode(x)) == x`, and bytes that are not `encode(x)` for some `x` are refused.
 //! - An entry is bounded, so that one frame holds it sealed to every auditor.
 //!
 //! # Does not
-//! - Know which kinds there are: what is recorded describes itself, and an auditor's program shows kinds that are newer
-//!   than it.
+//! - Know which kinds there are: what is recorded describes itself, and an auditor's program shows kinds that
+//!   are newer than it.
 //! - Hold text of a request or an answer. The sentinel, which writes entries, never has any.
 //!
 //! # Trusts
@@ -47,8 +48,8 @@ pub struct Entry {
     pub index: u64,
     /// By the enclave's clock.
     pub at: Timestamp,
-    /// The pseudonym of whoever it was done for, the same as in receipts; none where it was for nobody, or for somebody
-    /// whose token did not hold.
+    /// The pseudonym of whoever it was done for, the same as in receipts; none where it was for nobody, or
+    /// for somebody whose token did not hold.
     pub principal: Option<[u8; 32]>,
     /// What happened.
     pub kind: String,

@@ -5,13 +5,15 @@
 //!         + seal to each auditor -> record -> the host's disk
 //! ```
 //!
-//! A boot of an enclave has one log, named by its origin, `adyton-audit/<boot in hex>`. The leaf is hashed over the entry
-//! in the clear with a salt of its own in front, so whoever holds records alone can neither read an entry nor guess one.
+//! A boot of an enclave has one log, named by its origin, `adyton-audit/<boot in hex>`. The leaf is hashed
+//! over the entry in the clear with a salt of its own in front, so whoever holds records alone can neither
+//! read an entry nor guess one.
 //!
 //! # Promises
 //! - One entry has one encoding ([`entry`]), and a leaf hash commits to it ([`record`]).
 //! - Only the holder of an auditor's key opens a sealed entry ([`seal`]), and only in its own boot and place.
-//! - A [`VerifiedLog`] exists only where every checkpoint is signed and agrees with the entries in front of it.
+//! - A [`VerifiedLog`] exists only where every checkpoint is signed and agrees with the entries in front of
+//!   it.
 //!
 //! # Does not
 //! - Read or write a file, or know how records are framed in one.
@@ -46,8 +48,8 @@ pub fn log_key(boot: &[u8; 16], key: &ReceiptKey) -> Result<LogKey, CheckpointRe
     LogKey::new(&format!("{ORIGIN}{}", hex::encode(boot)), PublicKey::new(*key.as_bytes()))
 }
 
-/// `user_data` and `nonce` of the document that stands in front of a log and shows whose key signs it. They fit no session,
-/// whose nonce a client chooses.
+/// `user_data` and `nonce` of the document that stands in front of a log and shows whose key signs it. They
+/// fit no session, whose nonce a client chooses.
 pub fn document_fields(boot: &[u8; 16]) -> ([u8; 48], [u8; 32]) {
     let nonce = crate::measurement::sha256(&[DOCUMENT_DOMAIN, b"/nonce", boot]);
     (crate::measurement::sha384(&[DOCUMENT_DOMAIN, boot]), nonce)

@@ -141,8 +141,9 @@ impl Record {
         if rest.is_empty() { Ok(Self { index, leaf, copies }) } else { Err(RecordError::Form) }
     }
 
-    /// Opens the copy for `auditor` and compares the entry with the leaf hash and with its place. `shared` is given the
-    /// encapsulated key and returns the X25519 secret of it and the auditor's private key; `None` refuses.
+    /// Opens the copy for `auditor` and compares the entry with the leaf hash and with its place. `shared` is
+    /// given the encapsulated key and returns the X25519 secret of it and the auditor's private key; `None`
+    /// refuses.
     pub fn open(
         &self,
         boot: &[u8; 16],

@@ -1,7 +1,8 @@
 //! Seals bytes to an auditor's X25519 key: HPKE in base mode, one message a context.
 //!
-//! The suite is DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM; `info` is "adyton/audit-seal/v1". Each message has an
-//! ephemeral key of its own, so the sequence number is always 0 and the nonce is the base nonce.
+//! The suite is DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM; `info` is "adyton/audit-seal/v1". Each
+//! message has an ephemeral key of its own, so the sequence number is always 0 and the nonce is the base
+//! nonce.
 //!
 //! # Promises
 //! - Only the holder of the auditor's private key opens a message, and only with the same associated data.
@@ -9,7 +10,8 @@
 //!
 //! # Does not
 //! - Say who sealed. The tree and its checkpoints do.
-//! - Compute the auditor's side of the agreement: ring has no long-lived X25519 keys, so whoever opens brings the secret.
+//! - Compute the auditor's side of the agreement: ring has no long-lived X25519 keys, so whoever opens brings
+//!   the secret.
 //!
 //! # Trusts
 //! - The random source that the caller brings.
@@ -212,8 +214,8 @@ mod tests {
         hex::decode(hex).unwrap().try_into().unwrap()
     }
 
-    /// RFC 9180, A.1.1: the same KEM and KDF with AES-128-GCM. Its secret of the agreement is recomputed by the client's
-    /// tests, which hold private keys; here it is that of `skRm` and `enc`.
+    /// RFC 9180, A.1.1: the same KEM and KDF with AES-128-GCM. Its secret of the agreement is recomputed by
+    /// the client's tests, which hold private keys; here it is that of `skRm` and `enc`.
     #[test]
     fn the_key_schedule_is_that_of_the_rfc() {
         let shared = bytes("fe0e18c9f024ce43799ae393c7e8fe8fce9d218875e8227b0187c04e7d2ea1fc");

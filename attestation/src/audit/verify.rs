@@ -1,10 +1,10 @@
 //! Replays the audit log of one boot and compares it with what others have seen of it.
 //!
 //! # Promises
-//! - Every checkpoint is signed by the key that the caller names, stands behind exactly the entries that it counts, and
-//!   its root is theirs.
-//! - What a client has seen, by a receipt or a checkpoint, is held against the same entries: a tail that is gone and a
-//!   history that is another are told apart.
+//! - Every checkpoint is signed by the key that the caller names, stands behind exactly the entries that it
+//!   counts, and its root is theirs.
+//! - What a client has seen, by a receipt or a checkpoint, is held against the same entries: a tail that is
+//!   gone and a history that is another are told apart.
 //!
 //! # Does not
 //! - Need an auditor's key: leaf hashes stand for the entries.
@@ -111,7 +111,8 @@ impl AuditRefusal {
     }
 }
 
-/// What a client knows of a log: a size and a root that the enclave's key signed. Made from verified things alone.
+/// What a client knows of a log: a size and a root that the enclave's key signed. Made from verified things
+/// alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
     boot: [u8; 16],
@@ -236,7 +237,8 @@ impl VerifiedLog {
         &self.signed
     }
 
-    /// Entries behind the last checkpoint, which nothing vouches for: the enclave ended before they were acknowledged.
+    /// Entries behind the last checkpoint, which nothing vouches for: the enclave ended before they were
+    /// acknowledged.
     pub fn unsigned(&self) -> u64 {
         (self.leaves.len() as u64).saturating_sub(self.signed.size)
     }

@@ -1,7 +1,7 @@
 //! Grows a Merkle tree leaf by leaf and keeps only what its root needs.
 //!
-//! Of a tree of `n` leaves the frontier holds the roots of its largest whole subtrees, one for each bit of `n` that is
-//! set, largest first.
+//! Of a tree of `n` leaves the frontier holds the roots of its largest whole subtrees, one for each bit of
+//! `n` that is set, largest first.
 //!
 //! # Promises
 //! - The root is that of [`super::tree::root`] over the same leaves, at every size.

@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Audit {
-    /// Verify that nothing in a log was changed, reordered or taken out, and hold it against what clients have seen.
+    /// Verify that nothing in a log was changed, reordered or taken out, and hold it against what clients
+    /// have seen.
     #[command(after_help = "Examples:\n  adyton audit verify /var/lib/adyton/audit\n  \
                       adyton audit verify audit --checkpoint receipt.json --reference reference.json")]
     Verify(Verify),
@@ -57,7 +58,8 @@ pub(super) enum Audit {
 pub(super) struct Verify {
     #[command(flatten)]
     logs: Logs,
-    /// What a client has seen: a file that `chat --receipt` or `proxy --receipts` wrote, or a checkpoint; may be repeated.
+    /// What a client has seen: a file that `chat --receipt` or `proxy --receipts` wrote, or a checkpoint; may
+    /// be repeated.
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
 }

@@ -2,8 +2,8 @@
 //!
 //! Promises
 //! - A receipt is signed only for a grant that was opened for a generation, once.
-//! - Every decision and every receipt has an entry in the audit log before it is returned, and says which: a grant and a
-//!   receipt must not leave before their entry is kept ([`Log::kept`]).
+//! - Every decision and every receipt has an entry in the audit log before it is returned, and says which: a
+//!   grant and a receipt must not leave before their entry is kept ([`Log::kept`]).
 //! - While the log cannot be kept, nothing is permitted.
 //! - Sequence numbers have no gap and no repeat within one boot.
 //! - The worker decides neither the principal, nor the model, nor the digests in a receipt.
@@ -131,8 +131,8 @@ impl Desk {
         }
     }
 
-    /// Decides one request of the worker. With a grant comes the index of its entry in the audit log: it must be kept before
-    /// the worker learns of the grant.
+    /// Decides one request of the worker. With a grant comes the index of its entry in the audit log: it must
+    /// be kept before the worker learns of the grant.
     pub fn decide(&mut self, token: &Token, attested: bool, action: &Action) -> (Decision, Option<u64>) {
         let now_s = self.clock.now().as_millis() / 1000;
         let principal = self.issuers.verify(&token.0, attested, now_s);
@@ -181,7 +181,8 @@ impl Desk {
         Ok((decision, Some(placed.index)))
     }
 
-    /// A denial is an entry too. While the log is not kept they are counted: anybody can make as many as he likes.
+    /// A denial is an entry too. While the log is not kept they are counted: anybody can make as many as he
+    /// likes.
     fn note_denial(&self, principal: Option<[u8; 32]>, denial: Denial, attested: bool, action: &Action) {
         if self.log.is_open() {
             // One that finds no room is counted by the log.
@@ -208,8 +209,8 @@ impl Desk {
         out
     }
 
-    /// Uses a grant up and signs the receipt for what was done under it. With it comes the index of its entry in the audit log:
-    /// it must be kept before the receipt leaves.
+    /// Uses a grant up and signs the receipt for what was done under it. With it comes the index of its entry
+    /// in the audit log: it must be kept before the receipt leaves.
     pub fn seal(&mut self, grant: GrantId, account: Account) -> Option<(Vec<u8>, u64)> {
         let sealed = self.try_seal(grant, account);
         sealed

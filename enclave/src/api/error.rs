@@ -159,7 +159,7 @@ impl From<Denial> for ApiError {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "server_error",
                 "audit_unavailable",
-                "the audit log cannot be kept, and nothing is done that is not recorded; the operator of the host can help",
+                "the host does not keep the audit log, and nothing is done without it; ask its operator",
             ),
             Denial::Busy => ApiError::new(
                 StatusCode::TOO_MANY_REQUESTS,

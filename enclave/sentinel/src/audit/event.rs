@@ -87,7 +87,8 @@ pub enum Event<'a> {
         /// Why, in a word.
         reason: &'static str,
     },
-    /// The log could not be kept for a while, and so many things were refused meanwhile without an entry of their own.
+    /// The log could not be kept for a while, and so many things were refused meanwhile without an entry of
+    /// their own.
     Interrupted {
         /// How many.
         refused: u64,
@@ -145,7 +146,8 @@ impl Event<'_> {
     }
 }
 
-/// What was asked for. The model's name is not recorded: a client may have written anything, and there is only one.
+/// What was asked for. The model's name is not recorded: a client may have written anything, and there is
+/// only one.
 fn asked(action: &Action, attested: bool) -> Vec<(String, Scalar)> {
     match action {
         Action::ListModels => vec![text("action", "list-models"), flag("attested", attested)],

@@ -1,4 +1,5 @@
-//! The audit log: every decision and its outcome, hashed into a tree, sealed to auditors, and kept by the host.
+//! The audit log: every decision and its outcome, hashed into a tree, sealed to auditors, and kept by the
+//! host.
 //!
 //! ```text
 //! event -> entry + salt -> leaf -> tree -> root in the receipt
@@ -7,9 +8,10 @@
 //!
 //! Promises
 //! - An entry has its place and its leaf in the tree before anybody learns of what it records.
-//! - [`Log::kept`] is true only after the host has said that the entry, and all before it, are on disk. Whoever waits for it
-//!   lets go of nothing that could be lost.
-//! - Memory is bounded ([`MAX_PENDING`]): where no more can be kept, nothing more is appended, and the caller must refuse.
+//! - [`Log::kept`] is true only after the host has said that the entry, and all before it, are on disk.
+//!   Whoever waits for it lets go of nothing that could be lost.
+//! - Memory is bounded ([`MAX_PENDING`]): where no more can be kept, nothing more is appended, and the caller
+//!   must refuse.
 //! - A host that has lost what it acknowledged closes the log for good.
 //!
 //! Does not: keep a host from acknowledging what it does not store. Roots in receipts tell, later: see
@@ -127,7 +129,8 @@ impl Log {
         }
     }
 
-    /// Records the start and hands everything to the host from now on. Returns when the first entry is on disk.
+    /// Records the start and hands everything to the host from now on. Returns when the first entry is on
+    /// disk.
     ///
     /// # Errors
     /// [`AuditError::NotKept`] if the host does not keep it: then nothing may start.
@@ -250,8 +253,8 @@ impl Book {
         Some(Logged { index, root: self.tree.root() })
     }
 
-    /// What the host has not been sent after `sent` entries, with a checkpoint over everything, and how many entries there
-    /// are then. `None` if there is nothing new.
+    /// What the host has not been sent after `sent` entries, with a checkpoint over everything, and how many
+    /// entries there are then. `None` if there is nothing new.
     fn batch(&self, sent: u64) -> Option<(Vec<u8>, u64)> {
         let size = self.tree.size();
         if size == sent {

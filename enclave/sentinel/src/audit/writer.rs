@@ -1,7 +1,7 @@
 //! Hands entries to the host and notes what it acknowledges. The only one who speaks on the audit port.
 //!
-//! Entries that come while the host syncs go together in the next batch, under one checkpoint. After any trouble the
-//! connection is made anew, and what was not acknowledged is sent again.
+//! Entries that come while the host syncs go together in the next batch, under one checkpoint. After any
+//! trouble the connection is made anew, and what was not acknowledged is sent again.
 //!
 //! Trusts: nothing that the host answers but that entries are on its disk, which it alone can know.
 
@@ -74,7 +74,8 @@ async fn connection(
 
 /// Sends bytes and waits for the answer that so many entries are stored.
 async fn exchange(host: &mut Box<dyn Stream>, bytes: &[u8], size: u64) -> Result<(), Trouble> {
-    // A host whose disk fails answers in the middle of what it is sent, and closes: the answer counts, not the failed write.
+    // A host whose disk fails answers in the middle of what it is sent, and closes: the answer counts, not
+    // the failed write.
     let written = in_time(write(host, bytes)).await;
     let mut answer = [0; ANSWER_LEN];
     let read = in_time(host.read_exact(&mut answer)).await;
@@ -108,7 +109,8 @@ impl Log {
         (book.boot, book.stored)
     }
 
-    /// Makes sure that something is sent once the host can be reached again: only an acknowledgement opens the log.
+    /// Makes sure that something is sent once the host can be reached again: only an acknowledgement opens
+    /// the log.
     fn note_interruption(&self) {
         if self.book.borrow().pending.is_empty() {
             self.record_refused();
