@@ -30,6 +30,7 @@
 
 pub mod anchor;
 pub mod appraisal;
+pub mod audit;
 pub mod binding;
 pub mod cbor;
 mod chain;

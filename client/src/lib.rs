@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`session`] (the only maker of an [`session::AttestedSession`], the only thing that can carry a
 //! prompt), [`answer`] (what is kept of an answer, and its receipt), [`proxy`], [`policy`] (reference
-//! values, signed), [`cli`].
+//! values, signed), [`audit`] (the enclave's log, read by others), [`cli`].
 //!
 //! Promises
 //! - No byte of a prompt leaves before the evidence of *this* connection was appraised. There is no switch to skip it.
@@ -12,6 +12,7 @@
 
 pub mod air;
 pub mod answer;
+pub mod audit;
 pub mod chat;
 pub mod cli;
 pub mod corpus;

@@ -9,6 +9,7 @@
 //! - How likely tokens were is told of text only that the screen let pass unchanged, never before it did.
 //! - A streamed answer ends with `data: [DONE]` only if it is whole. A cut one ends with an error event, and its
 //!   receipt says `cut`. If no receipt can be had, the stream is reset.
+//! - The last chunk of a whole answer leaves after its receipt is there: after its entry in the audit log is on disk.
 
 use crate::api::envelope::{Choice, Ended, Envelope, Written};
 use crate::api::error::ApiError;
@@ -243,20 +244,21 @@ impl Answer {
                 Next::Cut => whole = Some(false),
             }
         }
-        let complete = if open && whole == Some(true) {
+        let last = if open && whole == Some(true) {
             self.close(options, &frames).await
         } else {
             let error = [b"data: ", ApiError::cut().json().as_slice(), b"\n\n"].concat();
             self.committed.send(error.into(), &frames).await;
-            false
+            None
         };
-        self.finish(complete, &frames).await;
+        self.finish(last, &frames).await;
     }
 
-    async fn close(&mut self, options: StreamOptions, frames: &Sender) -> bool {
+    /// What is left to say at the end of a stream; returns its last chunk, or `None` if the client is gone.
+    async fn close(&mut self, options: StreamOptions, frames: &Sender) -> Option<Bytes> {
         let usage = self.usage();
         let sent = !options.include_usage || self.write(self.envelope.usage(usage), frames).await;
-        sent && self.committed.send(Bytes::from_static(b"data: [DONE]\n\n"), frames).await
+        sent.then(|| Bytes::from_static(b"data: [DONE]\n\n"))
     }
 
     /// Collects the whole answers into one frame.
@@ -271,14 +273,13 @@ impl Answer {
                 }
                 Next::Over => break,
                 Next::Cut => {
-                    self.finish(false, &frames).await;
+                    self.finish(None, &frames).await;
                     return Err(ApiError::cut());
                 }
             }
         }
         let body = self.envelope.completion(&said, self.usage());
-        let sent = self.committed.send(body.0.to_string().into(), &frames).await;
-        self.finish(sent, &frames).await;
+        self.finish(Some(body.0.to_string().into()), &frames).await;
         Ok(())
     }
 
@@ -313,8 +314,14 @@ impl Answer {
         self.committed.send(format!("data: {}\n\n", event.0).into(), frames).await
     }
 
-    /// Ends the generation, gets the receipt and sends it as a trailer.
-    async fn finish(self, complete: bool, frames: &Sender) {
+    /// Ends the generation, gets the receipt, sends the last chunk of a whole answer, and the receipt as a trailer.
+    async fn finish(mut self, last: Option<Bytes>, frames: &Sender) {
+        // Whoever is gone gets no last chunk, and the receipt says so.
+        let last = last.filter(|_| !frames.is_closed());
+        let complete = last.is_some();
+        if let Some(last) = &last {
+            self.committed.chain.push(last);
+        }
         let verdicts = [("input", self.input.word()), ("output", self.verdict())];
         let account = self.committed.account(&verdicts, complete);
         let spent: Spent = self.tokens.into_spent();
@@ -324,9 +331,13 @@ impl Answer {
             trailers.insert(RECEIPT_TRAILER, receipt);
             Frame::trailers(trailers)
         });
+        if let (Some(_), Some(last)) = (&trailer, last) {
+            // Whoever leaves now does not get the trailer either.
+            let _ = frames.send(Ok(Frame::data(last))).await;
+        }
         // Without a receipt the stream must not end as if all were well.
-        let last = trailer.ok_or_else(|| io::Error::other("no receipt"));
-        let _ = frames.send(last).await;
+        let end = trailer.ok_or_else(|| io::Error::other("no receipt"));
+        let _ = frames.send(end).await;
     }
 }
 

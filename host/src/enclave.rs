@@ -1,7 +1,7 @@
 //! Where the enclave is, and how its ports are reached from the host's side.
 
 use adyton_wire::hybrid;
-use adyton_wire::ports::{BLOB_PORT, SESSION_PORT};
+use adyton_wire::ports::SESSION_PORT;
 use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -35,9 +35,9 @@ impl FromStr for Enclave {
     }
 }
 
-/// Accepts the enclave's connections to the blob port.
+/// Accepts the enclave's connections to one of the host's ports.
 #[derive(Debug)]
-pub enum BlobListener {
+pub enum PortListener {
     /// On Nitro and in QEMU.
     Vsock(VsockListener),
     /// For processes.
@@ -70,36 +70,36 @@ impl Enclave {
         }
     }
 
-    /// Listens on the blob port.
+    /// Listens on a port for the enclave.
     ///
     /// # Errors
     /// What the operating system says.
-    pub fn listen_for_blobs(&self) -> io::Result<BlobListener> {
+    pub fn listen(&self, port: u32) -> io::Result<PortListener> {
         match self {
             Enclave::Vsock(_) => {
-                Ok(BlobListener::Vsock(VsockListener::bind(VsockAddr::new(VMADDR_CID_ANY, BLOB_PORT))?))
+                Ok(PortListener::Vsock(VsockListener::bind(VsockAddr::new(VMADDR_CID_ANY, port))?))
             }
             Enclave::Unix(path) => {
-                let path = hybrid::host_listener(path, BLOB_PORT);
+                let path = hybrid::host_listener(path, port);
                 // Left behind by a host that was killed. A socket in use belongs to a running one and is not ours.
                 if path.exists() && std::os::unix::net::UnixStream::connect(&path).is_err() {
                     std::fs::remove_file(&path)?;
                 }
-                Ok(BlobListener::Unix(UnixListener::bind(path)?))
+                Ok(PortListener::Unix(UnixListener::bind(path)?))
             }
         }
     }
 }
 
-impl BlobListener {
+impl PortListener {
     /// The next connection from the enclave.
     ///
     /// # Errors
     /// What the operating system says.
     pub async fn accept(&self) -> io::Result<Box<dyn Stream>> {
         Ok(match self {
-            BlobListener::Vsock(listener) => Box::new(listener.accept().await?.0),
-            BlobListener::Unix(listener) => Box::new(listener.accept().await?.0),
+            PortListener::Vsock(listener) => Box::new(listener.accept().await?.0),
+            PortListener::Unix(listener) => Box::new(listener.accept().await?.0),
         })
     }
 }

@@ -1,13 +1,16 @@
-//! The untrusted parent instance: relays bytes, serves blobs, starts the enclave.
+//! The untrusted parent instance: relays bytes, serves blobs, keeps the audit log, starts the enclave.
 //!
-//! Nothing here is trusted by anybody: the enclave checks each blob, the client checks the enclave, and what is relayed
-//! is TLS between the two. So this room knows no key, no evidence and no text, only bytes and their number.
+//! Nothing here is trusted by anybody: the enclave checks each blob, the client checks the enclave, and what
+//! is relayed is TLS between the two, and what it keeps of the audit log is sealed and signed. So this room
+//! knows no key, no evidence and no text, only bytes and their number.
 //!
 //! Promises
-//! - Memory is bounded: two buffers a connection, a limit of connections, and nothing is read that cannot be passed on.
+//! - Memory is bounded: two buffers a connection, a limit of connections, and nothing is read that cannot be
+//!   passed on.
 //! - An idle or half-open connection ends; a client that stalls holds nobody else up.
 //! - Ctrl-C ends the enclave too.
 
+pub mod audit;
 pub mod blobs;
 pub mod enclave;
 pub mod launch;

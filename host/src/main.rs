@@ -1,9 +1,11 @@
 //! `adyton-host`: the one process on the parent instance.
 
+use adyton_host::audit::Logs;
 use adyton_host::blobs::Release;
-use adyton_host::enclave::{BlobListener, Enclave};
+use adyton_host::enclave::{Enclave, PortListener};
 use adyton_host::launch::{Launch, Running};
 use adyton_host::relay::{self, Counters, Limits, Listen, Listener};
+use adyton_wire::ports::{AUDIT_PORT, BLOB_PORT};
 use anyhow::{Context, Result, bail};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -15,13 +17,16 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
+/// SIGXFSZ on Linux: what a write beyond `RLIMIT_FSIZE` sends.
+const SIGXFSZ: i32 = 25;
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  ended by Ctrl-C or SIGTERM, and the enclave with it
   1  a file, an address or the enclave is at fault; the message says which
   2  the command line is wrong";
 
-/// Relay clients to an enclave, and serve it its release. Nobody trusts this program.
+/// Relay clients to an enclave, serve it its release and keep its audit log. Nobody trusts this program.
 #[derive(Debug, Parser)]
 #[command(name = "adyton-host", version, after_help = EXIT_CODES, max_term_width = 100)]
 struct Cli {
@@ -32,11 +37,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run until Ctrl-C.
-    #[command(
-        after_help = "Example:\n  adyton-host run --release release --enclave vsock:16 --listen 0.0.0.0:8443 \
-                            --eif adyton.eif"
-    )]
-    Run(Run),
+    #[command(after_help = "Example:\n  adyton-host run --release release --audit audit --enclave vsock:16 \
+                            --listen 0.0.0.0:8443 --eif adyton.eif")]
+    Run(Box<Run>),
     /// Print a completion script for a shell.
     Completions {
         /// Which shell.
@@ -49,6 +52,10 @@ struct Run {
     /// The release folder, made by `adyton release`.
     #[arg(long, value_name = "DIR")]
     release: PathBuf,
+    /// The folder for the enclave's audit log, made if it is not there. Without a disk that takes it, the
+    /// enclave does nothing.
+    #[arg(long, value_name = "DIR")]
+    audit: PathBuf,
     /// The enclave's place on the bus: vsock:CID or unix:PATH.
     #[arg(long, value_name = "ADDRESS")]
     enclave: Enclave,
@@ -91,7 +98,7 @@ fn main() -> ExitCode {
         Command::Run(run) => run,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(serve(run))) {
+    match runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(serve(*run))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             anstream::eprintln!("adyton-host: {e:#}");
@@ -104,7 +111,10 @@ async fn serve(run: Run) -> Result<()> {
     let release = Release::open(run.release.clone()).with_context(|| {
         format!("{}: no release here; make one with `adyton release`", run.release.display())
     })?;
-    let blobs = run.enclave.listen_for_blobs().context("the blob port")?;
+    let logs = Logs::open(run.audit.clone())
+        .with_context(|| format!("{}: no audit log can be kept here", run.audit.display()))?;
+    let blobs = run.enclave.listen(BLOB_PORT).context("the blob port")?;
+    let audit = run.enclave.listen(AUDIT_PORT).context("the audit port")?;
     let listener = Listener::bind(&run.listen).await.with_context(|| format!("{:?}", run.listen))?;
     let address = listener.address()?;
     let limits =
@@ -112,6 +122,8 @@ async fn serve(run: Run) -> Result<()> {
     let counters = Arc::new(Counters::default());
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    // A log that grows into a limit on the size of files is a full disk, and no reason to be killed.
+    let _file_size = signal(SignalKind::from_raw(SIGXFSZ))?;
 
     let mut enclave = start(&run).await?;
     if run.json {
@@ -123,6 +135,7 @@ async fn serve(run: Run) -> Result<()> {
     let outcome = tokio::select! {
         ended = relaying => ended.context("the listener"),
         ended = serve_blobs(blobs, release) => ended.context("the blob port"),
+        ended = keep_logs(audit, logs) => ended.context("the audit port"),
         status = ended(&mut enclave) => Err(anyhow::anyhow!("the enclave ended ({})", status?)),
         _ = interrupt.recv() => Ok(()),
         _ = terminate.recv() => Ok(()),
@@ -155,7 +168,7 @@ async fn ended(enclave: &mut Option<Running>) -> std::io::Result<std::process::E
 }
 
 /// Serves the release; shows how much of the weights the enclave has fetched.
-async fn serve_blobs(listener: BlobListener, release: Release) -> std::io::Result<()> {
+async fn serve_blobs(listener: PortListener, release: Release) -> std::io::Result<()> {
     loop {
         let stream = listener.accept().await?;
         let release = release.clone();
@@ -165,6 +178,19 @@ async fn serve_blobs(listener: BlobListener, release: Release) -> std::io::Resul
             bar.finish_and_clear();
             if let Err(e) = served {
                 eprintln!("adyton-host: blob port: {e}");
+            }
+        });
+    }
+}
+
+/// Keeps audit logs. A disk that fails is told here too: the enclave stops answering because of it.
+async fn keep_logs(listener: PortListener, logs: Logs) -> std::io::Result<()> {
+    loop {
+        let stream = listener.accept().await?;
+        let logs = logs.clone();
+        tokio::spawn(async move {
+            if let Err(e) = logs.serve(stream).await {
+                eprintln!("adyton-host: audit log: {e}");
             }
         });
     }

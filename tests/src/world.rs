@@ -21,6 +21,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The name under which simulated enclaves offer their model.
 pub const MODEL_NAME: &str = "smollm2-135m-instruct";
+/// The folder of audit logs in a world.
+pub const AUDIT_FOLDER: &str = "audit";
 /// The issuer of simulated worlds.
 const ISSUER: &str = "https://issuer.localhost";
 /// Its audience.
@@ -39,6 +41,8 @@ pub struct Plan {
     pub enclave_arguments: Vec<String>,
     /// `peers.json` of the policy pack.
     pub peers: String,
+    /// `auditors.json` of the policy pack.
+    pub auditors: String,
     /// A change to the release folder after it was made: what a lying host would do.
     pub tamper: Option<fn(&Path) -> Result<()>>,
     /// What the host shows goes to the terminal.
@@ -54,6 +58,7 @@ impl Plan {
             listen: "127.0.0.1:0".to_owned(),
             enclave_arguments: Vec::new(),
             peers: "[]".to_owned(),
+            auditors: "[]".to_owned(),
             tamper: None,
             show_host: false,
         }
@@ -130,6 +135,19 @@ impl World {
     /// A file of this world.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// The log of this world's enclave: the one file in its folder.
+    ///
+    /// # Errors
+    /// If there is none, or another one beside it.
+    pub fn audit_log(&self) -> Result<PathBuf> {
+        let files = fs::read_dir(self.path(AUDIT_FOLDER))?.map(|file| Ok(file?.path()));
+        let files: Vec<PathBuf> = files.collect::<std::io::Result<_>>()?;
+        match files.as_slice() {
+            [file] => Ok(file.clone()),
+            other => bail!("{} audit logs in place of one", other.len()),
+        }
     }
 
     /// The reference values of this world's enclave.
@@ -275,6 +293,7 @@ fn prepare(folder: &Path, plan: &Plan) -> Result<()> {
     let issuers = serde_json::json!([token::issuer_entry(&key, ISSUER, AUDIENCE)?]);
     fs::write(policy.join("issuers.json"), issuers.to_string())?;
     fs::write(policy.join("peers.json"), &plan.peers)?;
+    fs::write(policy.join("auditors.json"), &plan.auditors)?;
     release::build(&plan.model, &plan.name, &policy, &folder.join("release"), |_| ())?;
     Ok(())
 }
@@ -284,6 +303,7 @@ fn spawn_host(folder: &Path, plan: &Plan) -> Result<Child> {
     let mut command = Command::new(program("adyton-host")?);
     command.args(["run", "--json", "--listen", &plan.listen]);
     command.arg("--release").arg(folder.join("release"));
+    command.arg("--audit").arg(folder.join(AUDIT_FOLDER));
     command.arg("--enclave").arg(format!("unix:{}", bus.display()));
     command.arg("--simulator").arg(program("adyton-sim-enclave")?);
     for argument in ["--state".to_owned(), folder.display().to_string()].iter().chain(&plan.enclave_arguments)

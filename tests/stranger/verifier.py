@@ -287,8 +287,11 @@ class Receipt:
     verdicts: list[list[str]]
     status: int
     simulated: bool
+    index: int | None = None
+    root: bytes | None = None
 
 
+RECEIPT_DOMAINS = {15: "adyton/receipt/v1", 17: "adyton/receipt/v2"}
 RECEIPT_BYTES = {1: 16, 4: 32, 5: 32, 8: 32, 9: 48, 10: 32, 11: 32}
 RECEIPT_NUMBERS = (2, 3, 6, 7, 13)
 
@@ -307,9 +310,9 @@ def parse_receipt(data: bytes, public_key: bytes) -> Receipt:
     require(isinstance(fields, dict), "receipt-field-wrong-type")
     _check_receipt_fields(fields)
     require(cbor_encode(fields) == payload, "receipt-not-deterministic")
-    require(fields[0] == "adyton/receipt/v1", "receipt-domain")
+    require(fields[0] == RECEIPT_DOMAINS[len(fields)], "receipt-domain")
     require(fields[13] in (0, 1), "receipt-status")
-    return Receipt(*(fields[key] for key in range(15)))
+    return Receipt(*(fields[key] for key in range(len(fields))))
 
 
 def _receipt_cbor_code(kind: str) -> str:
@@ -320,13 +323,16 @@ def _receipt_cbor_code(kind: str) -> str:
 
 def _check_receipt_fields(fields: dict[Any, Any]) -> None:
     wrong = "receipt-field-wrong-type"
-    require(all(key in range(15) for key in fields), "receipt-field-unknown")
-    require(len(fields) == 15, "receipt-field-missing")
+    newer = fields.get(0) == RECEIPT_DOMAINS[17] and 15 in fields
+    require(all(key in range(17 if newer else 15) for key in fields), "receipt-field-unknown")
+    require(len(fields) == (17 if newer else 15), "receipt-field-missing")
     require(isinstance(fields[0], str), wrong)
     for key, length in RECEIPT_BYTES.items():
         require(isinstance(fields[key], bytes) and len(fields[key]) == length, wrong)
     require(all(is_uint(fields[key]) for key in RECEIPT_NUMBERS), wrong)
     require(isinstance(fields[14], bool) and isinstance(fields[12], list), wrong)
+    if newer:
+        require(is_uint(fields[15]) and isinstance(fields[16], bytes) and len(fields[16]) == 32, wrong)
     require(len(fields[12]) <= 64, "receipt-limits")
     for verdict in fields[12]:
         require(isinstance(verdict, list) and len(verdict) == 2, wrong)

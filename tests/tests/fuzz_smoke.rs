@@ -246,6 +246,21 @@ fn shape() {
 }
 
 #[test]
+fn audit_entry() {
+    explore_named("audit_entry");
+}
+
+#[test]
+fn audit_record() {
+    explore_named("audit_record");
+}
+
+#[test]
+fn audit_protocol() {
+    explore_named("audit_protocol");
+}
+
+#[test]
 fn every_target_is_explored() {
     let this = include_str!("fuzz_smoke.rs");
     for target in TARGETS {

@@ -150,6 +150,8 @@ pub enum Denial {
     UnknownModel,
     /// Too many grants are open.
     Busy,
+    /// It would be permitted, but cannot be recorded: the host does not keep the audit log.
+    AuditUnavailable,
 }
 
 /// What the worker states about one answer. The sentinel adds the rest of the receipt itself.

@@ -2,13 +2,14 @@
 //!
 //! | wall | module |
 //! |---|---|
-//! | host and enclave | [`ports`], [`hybrid`], [`blob`], [`manifest`] |
+//! | host and enclave | [`ports`], [`hybrid`], [`blob`], [`manifest`], [`audit`] |
 //! | sentinel and worker | [`control`], [`channel`] |
 //!
 //! Promises
 //! - Every length is checked against its limit before memory is taken for it.
 //! - No type here decides anything: who believes what it reads says so in a room of its own.
 
+pub mod audit;
 pub mod blob;
 pub mod channel;
 pub mod control;

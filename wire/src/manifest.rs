@@ -24,8 +24,14 @@ pub const WORKER_FILES: [&str; 2] = ["guardrails.toml", "peers.json"];
 pub const MAX_WEIGHTS: u64 = 8 << 30;
 
 /// The files of a policy pack, all required. Nothing else belongs to one.
-pub const POLICY_FILES: [&str; 5] =
-    ["adyton.cedarschema", "policies.cedar", "guardrails.toml", "issuers.json", "peers.json"];
+pub const POLICY_FILES: [&str; 6] = [
+    "adyton.cedarschema",
+    "policies.cedar",
+    "guardrails.toml",
+    "issuers.json",
+    "peers.json",
+    "auditors.json",
+];
 
 /// What a release consists of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,3 +8,6 @@ pub const SESSION_PORT: u32 = 5000;
 
 /// The host listens here and serves the release's blobs.
 pub const BLOB_PORT: u32 = 5001;
+
+/// The host listens here and keeps the enclave's audit log.
+pub const AUDIT_PORT: u32 = 5002;

@@ -122,7 +122,30 @@ pub fn decode(bytes: &[u8], form: Form) -> Result<Item, CborError> {
     serde_cbor::from_slice(bytes).map(Item).map_err(|_| CborError::Undecodable)
 }
 
+/// An item that is neither a list nor a map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scalar {
+    /// An unsigned integer.
+    Unsigned(u64),
+    /// A byte string.
+    Bytes(Vec<u8>),
+    /// A text string.
+    Text(String),
+    /// True or false.
+    Boolean(bool),
+}
+
 impl Item {
+    /// A plain value of any of four types.
+    pub fn scalar(self, field: &'static str) -> Result<Scalar, CborError> {
+        match self.0 {
+            Value::Bytes(bytes) => Ok(Scalar::Bytes(bytes)),
+            Value::Text(text) => Ok(Scalar::Text(text)),
+            Value::Bool(value) => Ok(Scalar::Boolean(value)),
+            other => Item(other).unsigned(field).map(Scalar::Unsigned),
+        }
+    }
+
     /// The map's fields.
     pub fn fields(self, field: &'static str) -> Result<Fields, CborError> {
         match self.0 {

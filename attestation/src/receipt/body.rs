@@ -19,6 +19,9 @@ use crate::time::Timestamp;
 /// Domain separation, and the version of the format.
 const DOMAIN: &str = "adyton/receipt/v1";
 
+/// The same, of a receipt that names its entry in the audit log.
+const DOMAIN_LOGGED: &str = "adyton/receipt/v2";
+
 /// Most verdicts of one receipt: four stages with a dozen detectors each, and room.
 pub const MAX_VERDICTS: usize = 64;
 
@@ -27,6 +30,9 @@ pub const MAX_WORD: usize = 64;
 
 /// Entries of the map.
 const ENTRIES: u64 = 15;
+
+/// Entries of the map of a receipt that names its entry in the audit log.
+const ENTRIES_LOGGED: u64 = 17;
 
 /// Whether the answer was sent to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +75,17 @@ pub struct ReceiptBody {
     pub status: Status,
     /// Whether the enclave is a simulation.
     pub simulated: bool,
+    /// Where the audit log has it. None in receipts of version 1.
+    pub logged: Option<Logged>,
+}
+
+/// A receipt's place in the audit log of its boot, see [`crate::audit`]: in effect a checkpoint, signed with the receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Logged {
+    /// The index of its entry.
+    pub index: u64,
+    /// The root of the log's first `index + 1` entries, this one being the last of them.
+    pub root: [u8; 32],
 }
 
 /// Why a payload is not a receipt's.
@@ -80,7 +97,7 @@ pub enum BodyError {
     Cbor(#[from] CborError),
     /// The first field names another format.
     #[error(
-        "the payload is not an \"adyton/receipt/v1\"; it was made for something else, or this program is too old"
+        "the payload is no receipt of version 1 or 2; it was made for something else, or this program is too old"
     )]
     Domain,
     /// The status is neither complete nor cut.
@@ -101,11 +118,15 @@ impl ReceiptBody {
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
+        let (entries, domain) = match self.logged {
+            None => (ENTRIES, DOMAIN),
+            Some(_) => (ENTRIES_LOGGED, DOMAIN_LOGGED),
+        };
         let mut writer = Writer::new();
         writer
-            .map(ENTRIES)
+            .map(entries)
             .unsigned(0)
-            .text(DOMAIN)
+            .text(domain)
             .unsigned(1)
             .bytes(&self.boot)
             .unsigned(2)
@@ -124,15 +145,25 @@ impl ReceiptBody {
             Status::Cut => 1,
         });
         writer.unsigned(14).boolean(self.simulated);
+        if let Some(Logged { index, root }) = &self.logged {
+            writer.unsigned(15).unsigned(*index).unsigned(16).bytes(root);
+        }
         writer.into_bytes()
     }
 
     pub(super) fn decode(payload: &[u8]) -> Result<Self, BodyError> {
         let mut fields = decode(payload, Form::Definite)?.fields("receipt")?;
-        if fields.take_number(0, "domain")?.text("domain")? != DOMAIN {
-            return Err(BodyError::Domain);
+        let logged = match fields.take_number(0, "domain")?.text("domain")?.as_str() {
+            DOMAIN => false,
+            DOMAIN_LOGGED => true,
+            _ => return Err(BodyError::Domain),
+        };
+        let mut body = Self::from_fields(&mut fields)?;
+        if logged {
+            // One that lacks what version 2 added is of neither version; the corpus has such a one.
+            let index = fields.take_number(15, "index").map_err(|_| BodyError::Domain)?.unsigned("index")?;
+            body.logged = Some(Logged { index, root: fields.take_number(16, "root")?.array("root")? });
         }
-        let body = Self::from_fields(&mut fields)?;
         fields.finish()?;
         if !body.within_limits() {
             return Err(BodyError::Limits);
@@ -156,6 +187,7 @@ impl ReceiptBody {
             verdicts: verdicts(fields.take_number(12, "verdicts")?)?,
             status: status(fields.take_number(13, "status")?)?,
             simulated: fields.take_number(14, "simulated")?.boolean("simulated")?,
+            logged: None,
         })
     }
 }
@@ -199,7 +231,24 @@ pub(super) mod tests {
             verdicts: vec![("input".into(), "pass".into()), ("output".into(), "redact".into())],
             status: Status::Complete,
             simulated: true,
+            logged: None,
         }
+    }
+
+    #[test]
+    fn a_receipt_of_version_2_names_its_entry_and_version_1_cannot() {
+        let logged = Some(Logged { index: 300, root: [9; 32] });
+        let body = ReceiptBody { logged, ..sample() };
+        let bytes = body.encode();
+        assert_eq!(ReceiptBody::decode(&bytes), Ok(body));
+        let with_version = |bytes: &[u8], version: u8| {
+            let mut bytes = bytes.to_vec();
+            bytes[2 + DOMAIN.len()] = version;
+            ReceiptBody::decode(&bytes)
+        };
+        assert_eq!(with_version(&bytes, b'1'), Err(CborError::UnknownKey.into()));
+        assert_eq!(with_version(&sample().encode(), b'2'), Err(BodyError::Domain));
+        assert_eq!(with_version(&bytes, b'3'), Err(BodyError::Domain));
     }
 
     #[test]
@@ -217,7 +266,7 @@ pub(super) mod tests {
         assert_eq!(ReceiptBody::decode(&swapped), Err(BodyError::NotDeterministic));
         let text = bytes.iter().position(|byte| *byte == b'1').unwrap();
         let mut other = bytes.clone();
-        other[text] = b'2';
+        other[text] = b'3';
         assert_eq!(ReceiptBody::decode(&other), Err(BodyError::Domain));
         let mut status = bytes.clone();
         let at = status.len() - 3;

@@ -3,7 +3,8 @@
 //! A receipt is a COSE_Sign1 (RFC 9052) with EdDSA (RFC 9053, section 2.2) over a CBOR map whose keys 0 to 14 are, in
 //! this order: the text "adyton/receipt/v1", boot, sequence, issued_at (ms), request, response, chunks,
 //! response_bytes, weights, manifest, policy, principal, verdicts (array of `[stage, word]`), status (0 complete,
-//! 1 cut), simulated.
+//! 1 cut), simulated. In version 2, "adyton/receipt/v2", keys 15 and 16 follow: the index of its entry in the audit log, and
+//! the log's root up to and with that entry. Version 1 still verifies.
 //!
 //! # Promises
 //! - One body has one encoding, and a payload in any other is refused.
@@ -29,8 +30,9 @@ use ring::rand::SecureRandom;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 
 use crate::cose::{EDDSA, EDDSA_SIGNATURE, Envelope, EnvelopeError, sig_structure, sign1};
+use crate::ed25519::SIGNATURE_LEN;
 
-pub use body::{BodyError, MAX_VERDICTS, MAX_WORD, ReceiptBody, Status};
+pub use body::{BodyError, Logged, MAX_VERDICTS, MAX_WORD, ReceiptBody, Status};
 pub use bundle::{Bundle, BundleRefusal, CutReceipts, VerifiedReceipt};
 pub use commit::{ResponseChain, commit_request};
 pub use sequence::{Sequence, SequenceRefusal};
@@ -93,8 +95,13 @@ impl ReceiptKey {
         spki.strip_prefix(&ED25519_SPKI_PREFIX)?.try_into().ok().map(Self)
     }
 
+    /// From the key alone.
+    pub const fn new(key: [u8; 32]) -> Self {
+        Self(key)
+    }
+
     /// The key alone.
-    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+    pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
@@ -147,6 +154,22 @@ impl ReceiptSigner {
     /// What goes into the attestation document's `public_key`.
     pub fn public_key_spki(&self) -> [u8; 44] {
         self.public.spki()
+    }
+
+    /// The name and key of the audit log whose checkpoints this key signs.
+    pub(crate) fn public(&self) -> &ReceiptKey {
+        &self.public
+    }
+
+    /// A signature over a checkpoint's lines. No receipt can be taken for one: what is signed of a receipt begins with
+    /// a CBOR array, what is signed of a checkpoint with the log's origin.
+    pub(crate) fn sign_lines(&self, lines: &[u8]) -> [u8; SIGNATURE_LEN] {
+        let mut out = [0; SIGNATURE_LEN];
+        // Both have 64 bytes; zip cannot leave one unwritten.
+        for (to, from) in out.iter_mut().zip(self.pair.sign(lines).as_ref()) {
+            *to = *from;
+        }
+        out
     }
 
     /// The receipt for a body. Ed25519 is deterministic: the same body gives the same bytes.

@@ -139,9 +139,14 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// The signed text. The signer must hold the log's key, else nobody will accept it.
     pub fn sign(&self, log: &LogKey, signer: &Signer) -> String {
+        self.sign_with(log, |body| signer.sign(body))
+    }
+
+    /// The same, where the key is held elsewhere: `sign` is given the bytes to sign.
+    pub(crate) fn sign_with(&self, log: &LogKey, sign: impl FnOnce(&[u8]) -> [u8; SIGNATURE_LEN]) -> String {
         let body = self.body(log.origin());
         let mut signature = log.id().to_vec();
-        signature.extend_from_slice(&signer.sign(body.as_bytes()));
+        signature.extend_from_slice(&sign(body.as_bytes()));
         format!("{body}\n{SIGNATURE_START}{} {}\n", log.origin(), STANDARD.encode(signature))
     }
 

@@ -1,7 +1,8 @@
 //! Shows that a log only grows: Merkle trees, their proofs, and the signed statements about them.
 //!
-//! [`tree`] hashes leaves to a root and makes and verifies proofs; [`checkpoint`] signs a size and a root. A leaf is
-//! whatever bytes the user of a log defines: reference values do in [`crate::reference`].
+//! [`tree`] hashes leaves to a root and makes and verifies proofs; [`frontier`] grows a tree; [`checkpoint`]
+//! signs a size and a root. A leaf is whatever bytes the user of a log defines: reference values do in
+//! [`crate::reference`], entries of an audit log in [`crate::audit`].
 //!
 //! # Promises
 //! - A proof verifies for exactly one leaf or root, index and size; each change is refused.
@@ -9,7 +10,8 @@
 //! - Two checkpoints of one log that cannot both be true are told apart from those that can: [`Grown`].
 //!
 //! # Does not
-//! - Store a log, nor say who sees it: a log that two clients never compare can still show each of them another.
+//! - Store a log, nor say who sees it: a log that two clients never compare can still show each of them
+//!   another.
 //!
 //! # Trusts
 //! - The log's public key, which the caller names.
@@ -17,9 +19,11 @@
 //! Source: RFC 9162, section 2.1; C2SP tlog-checkpoint and signed-note.
 
 pub mod checkpoint;
+pub mod frontier;
 pub mod tree;
 
 pub use checkpoint::{Checkpoint, CheckpointRefusal, LogKey, VerifiedCheckpoint};
+pub use frontier::Frontier;
 pub use tree::{Hash, TreeRefusal};
 
 /// Why a later checkpoint cannot follow an earlier one of the same log.
@@ -62,7 +66,8 @@ pub enum Grown {
     Kept,
 }
 
-/// Whether `now` can follow `before`. `proof` is the consistency proof between them; for equal sizes it is not read.
+/// Whether `now` can follow `before`. `proof` is the consistency proof between them; for equal sizes it is
+/// not read.
 pub fn grown(before: &Checkpoint, now: &Checkpoint, proof: &[Hash]) -> Result<Grown, Forked> {
     if now.size < before.size {
         return Err(Forked::Shrunk { before: before.size, now: now.size });

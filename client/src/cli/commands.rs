@@ -284,5 +284,6 @@ pub(super) fn receipt_json(body: &ReceiptBody) -> Value {
         "principal": hex::encode(body.principal),
         "verdicts": body.verdicts,
         "simulated": body.simulated,
+        "audit": body.logged.map(|logged| json!({ "index": logged.index, "root": hex::encode(logged.root) })),
     })
 }

@@ -3,6 +3,7 @@
 use crate::chat::ChatError;
 use crate::session::{Broken, ConnectError};
 use adyton_attestation::appraisal::{Class, Refusal};
+use adyton_attestation::audit::AuditRefusal;
 use std::process::ExitCode;
 
 /// The table in `adyton --help`.
@@ -23,7 +24,13 @@ The enclave's evidence was refused, and no prompt was sent:
   12 a clock is wrong, or it is too old
   13 another program runs, or the host can look into it
   14 the program is right and the machine is somebody else's
-  15 it was made for another connection, question or role";
+  15 it was made for another connection, question or role
+An audit log was refused:
+  20 an entry was changed, or is none
+  21 entries were reordered, added or taken out
+  22 it is not signed by the enclave
+  23 its tail is lost: a client has seen more
+  24 the enclave signed two histories";
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -72,6 +79,31 @@ impl Failure {
     pub fn reference(message: impl ToString) -> Failure {
         let advice = "nothing was sent to an enclave; `adyton policy inspect` shows what the file says";
         Failure::new(9, "reference_refused", message, advice)
+    }
+
+    /// Codes 20 to 24.
+    pub fn audit(refusal: &AuditRefusal) -> Failure {
+        let (code, word) = match refusal {
+            AuditRefusal::Record { .. } | AuditRefusal::Changed { .. } => (20, "audit_changed"),
+            AuditRefusal::Order { .. } | AuditRefusal::Count { .. } => (21, "audit_reordered"),
+            AuditRefusal::Tail { .. } => (23, "audit_tail_lost"),
+            AuditRefusal::Fork { .. } => (24, "audit_fork"),
+            AuditRefusal::NoSuchEntry { .. } => (1, "audit_no_such_entry"),
+            // Every other reason is that its signature is missing, or another's.
+            _ => (22, "audit_unsigned"),
+        };
+        let advice = "keep the files as they are: they show what was done to the log";
+        Failure::new(code, word, format!("the audit log was refused: {refusal} ({})", refusal.code()), advice)
+    }
+
+    /// Code 20, for a file that is no log of entries at all.
+    pub fn audit_format(message: impl ToString) -> Failure {
+        Failure::new(
+            20,
+            "audit_changed",
+            message,
+            "keep the file as it is: it shows what was done to the log",
+        )
     }
 
     /// Tells the failure on standard error (as JSON if asked for); returns its exit code.

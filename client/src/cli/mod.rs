@@ -2,6 +2,7 @@
 //!
 //! Exit codes: [`exit`].
 
+mod audit;
 mod commands;
 mod corpus;
 pub mod exit;
@@ -78,6 +79,9 @@ enum Command {
     /// Work with receipts.
     #[command(subcommand)]
     Receipt(receipt::Receipt),
+    /// Verify, read and make proofs of the audit log that a host keeps for its enclave.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Verify an enclave that is yours and endorse it, so that clients who pin your key know it.
     #[command(
         after_help = "Example:\n  adyton endorse --enclave 127.0.0.1:8443 --reference mine.json --key operator.key \
@@ -280,6 +284,7 @@ async fn dispatch(anchor: &TrustAnchor, cli: Cli) -> Result<(), Failure> {
             commands::proxy(anchor, &enclave, &token, listen, receipts, json).await
         }
         Command::Receipt(receipt) => receipt::run(anchor, &receipt, json),
+        Command::Audit(audit) => audit::run(anchor, &audit, json),
         Command::Endorse(endorse) => receipt::endorse(anchor, &endorse, json).await,
         Command::Policy(policy) => policy::run(policy, json),
         Command::Token(Token::Issuer { issuer, audience, key }) => commands::issuer(&issuer, &audience, &key),

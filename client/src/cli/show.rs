@@ -62,6 +62,9 @@ pub(super) fn receipt(body: &ReceiptBody) {
     println!("  {} bytes in {} chunks; guardrail: {}", body.response_bytes, body.chunks, verdicts.join(", "));
     println!("  weights {}", hex::encode(body.weights));
     println!("  policy  {}", hex::encode(body.policy));
+    if let Some(logged) = body.logged {
+        println!("  entry {} of the audit log", logged.index);
+    }
 }
 
 fn short(text: &str) -> String {

@@ -2,11 +2,17 @@
 //!
 //! Promises
 //! - A receipt is signed only for a grant that was opened for a generation, once.
+//! - Every decision and every receipt has an entry in the audit log before it is returned, and says which: a
+//!   grant and a receipt must not leave before their entry is kept ([`Log::kept`]).
+//! - While the log cannot be kept, nothing is permitted.
 //! - Sequence numbers have no gap and no repeat within one boot.
 //! - The worker decides neither the principal, nor the model, nor the digests in a receipt.
 
+use crate::audit::Log;
+use crate::audit::auditors::{self, AuditorsError};
+use crate::audit::event::Event;
 use crate::clock::Clock;
-use crate::decision::DecisionPoint;
+use crate::decision::{DecisionPoint, Permit};
 use crate::grants::{Granted, Grants, LIFETIME};
 use crate::release::Release;
 use crate::token::{Issuers, IssuersError, Principal};
@@ -15,6 +21,7 @@ use adyton_decision::PackError;
 use adyton_wire::control::{Account, Action, Decision, Denial, GrantId, MAX_VERDICTS, Token};
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 use thiserror::Error;
@@ -31,6 +38,9 @@ pub enum DeskError {
     /// The issuers were refused.
     #[error(transparent)]
     Issuers(#[from] IssuersError),
+    /// The auditors were refused.
+    #[error(transparent)]
+    Auditors(#[from] AuditorsError),
     /// The system's generator failed.
     #[error("no randomness for the receipt key")]
     Randomness,
@@ -43,7 +53,9 @@ pub struct Desk {
     issuers: Issuers,
     grants: Grants,
     clock: Arc<Clock>,
-    signer: ReceiptSigner,
+    signer: Rc<ReceiptSigner>,
+    log: Log,
+    auditors: u64,
     pseudonyms: hmac::Key,
     facts: Facts,
     next_sequence: u64,
@@ -69,12 +81,16 @@ impl Desk {
         let random = SystemRandom::new();
         let mut boot = [0; 16];
         random.fill(&mut boot).map_err(|_| DeskError::Randomness)?;
+        let signer = Rc::new(ReceiptSigner::generate(&random).map_err(|_| DeskError::Randomness)?);
+        let auditors = auditors::parse(release.text("auditors.json").as_bytes(), &random)?;
         Ok(Desk {
+            auditors: auditors.len() as u64,
+            log: Log::new(boot, Rc::clone(&signer), auditors, Arc::clone(&clock)),
             point: DecisionPoint::load(&release.text("adyton.cedarschema"), &release.text("policies.cedar"))?,
             issuers: Issuers::parse(release.text("issuers.json").as_bytes())?,
             grants: Grants::default(),
             clock,
-            signer: ReceiptSigner::generate(&random).map_err(|_| DeskError::Randomness)?,
+            signer,
             pseudonyms: hmac::Key::generate(hmac::HMAC_SHA256, &random).map_err(|_| DeskError::Randomness)?,
             facts: Facts {
                 boot,
@@ -93,36 +109,97 @@ impl Desk {
         self.signer.public_key_spki()
     }
 
-    /// Decides one request of the worker.
-    pub fn decide(&mut self, token: &Token, attested: bool, action: &Action) -> Decision {
-        match self.try_decide(token, attested, action) {
-            Ok(decision) => decision,
-            Err(denial) => Decision::Denied(denial),
+    /// The audit log of this boot.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Which boot this is.
+    pub fn boot(&self) -> &[u8; 16] {
+        &self.facts.boot
+    }
+
+    /// The first entry of the log.
+    pub fn boot_event(&self) -> Event<'_> {
+        let Facts { model, weights, manifest, policy, simulated, .. } = &self.facts;
+        Event::Boot {
+            model,
+            weights: *weights,
+            manifest: *manifest,
+            policy: *policy,
+            simulated: *simulated,
+            auditors: self.auditors,
         }
     }
 
-    fn try_decide(&mut self, token: &Token, attested: bool, action: &Action) -> Result<Decision, Denial> {
-        let now = self.clock.now();
-        let principal = self.issuers.verify(&token.0, attested, now.as_millis() / 1000)?;
-        let asked = self.check_model(action)?;
-        let decided = self.point.decide(&principal, action, &self.facts.model, now);
-        let permit = decided.map_err(|_| Denial::Forbidden)?;
-        let max_tokens = permit.bounded(asked);
-        if *action == Action::ListModels {
-            return Ok(Decision::Permitted);
+    /// Decides one request of the worker. With a grant comes the index of its entry in the audit log: it must
+    /// be kept before the worker learns of the grant.
+    pub fn decide(&mut self, token: &Token, attested: bool, action: &Action) -> (Decision, Option<u64>) {
+        let now_s = self.clock.now().as_millis() / 1000;
+        let principal = self.issuers.verify(&token.0, attested, now_s);
+        let pseudonym = principal.as_ref().ok().map(|principal| self.pseudonym(principal));
+        let permitted = principal.and_then(|principal| self.permit(&principal, action));
+        let decided = match (permitted, pseudonym) {
+            (Ok(permit), Some(pseudonym)) => self.grant(permit, pseudonym, attested, action),
+            (Err(denial), _) => Err(denial),
+            (Ok(_), None) => Err(Denial::TokenInvalid),
+        };
+        decided.unwrap_or_else(|denial| {
+            self.note_denial(pseudonym, denial, attested, action);
+            (Decision::Denied(denial), None)
+        })
+    }
+
+    fn permit(&self, principal: &Principal, action: &Action) -> Result<Permit, Denial> {
+        self.check_model(action)?;
+        let decided = self.point.decide(principal, action, &self.facts.model, self.clock.now());
+        decided.map_err(|_| Denial::Forbidden)
+    }
+
+    /// What a permit leads to, and its entry.
+    fn grant(
+        &mut self,
+        permit: Permit,
+        principal: [u8; 32],
+        attested: bool,
+        action: &Action,
+    ) -> Result<(Decision, Option<u64>), Denial> {
+        if !self.log.is_open() {
+            return Err(Denial::AuditUnavailable);
         }
-        let pseudonym = self.pseudonym(&principal);
-        let granted = Granted { pseudonym };
+        let Action::Generate { max_tokens, .. } = action else {
+            let noted = self.log.append(&Event::Models { principal });
+            return noted.map(|_| (Decision::Permitted, None)).ok_or(Denial::AuditUnavailable);
+        };
+        let max_tokens = permit.bounded(*max_tokens);
+        // One thread: nobody appends between this and the entry below.
+        let granted = Granted { pseudonym: principal, entry: self.log.next() };
         let grant = self.grants.open(permit, granted, Instant::now()).ok_or(Denial::Busy)?;
+        let Some(placed) = self.log.append(&Event::Grant { principal, action, attested }) else {
+            self.grants.consume(grant, Instant::now());
+            return Err(Denial::AuditUnavailable);
+        };
         let valid_for_ms = u32::try_from(LIFETIME.as_millis()).unwrap_or(u32::MAX);
-        Ok(Decision::Granted { grant, principal: pseudonym, max_tokens, valid_for_ms })
+        let decision = Decision::Granted { grant, principal, max_tokens, valid_for_ms };
+        Ok((decision, Some(placed.index)))
     }
 
-    /// The model asked for must be the one that is loaded. Returns the tokens asked for.
-    fn check_model(&self, action: &Action) -> Result<u32, Denial> {
+    /// A denial is an entry too. While the log is not kept they are counted: anybody can make as many as he
+    /// likes.
+    fn note_denial(&self, principal: Option<[u8; 32]>, denial: Denial, attested: bool, action: &Action) {
+        if self.log.is_open() {
+            // One that finds no room is counted by the log.
+            self.log.append(&Event::Denial { principal, denial, action, attested });
+        } else {
+            self.log.refuse();
+        }
+    }
+
+    /// The model asked for must be the one that is loaded.
+    fn check_model(&self, action: &Action) -> Result<(), Denial> {
         match action {
-            Action::ListModels => Ok(0),
-            Action::Generate { model, max_tokens, .. } if *model == self.facts.model => Ok(*max_tokens),
+            Action::ListModels => Ok(()),
+            Action::Generate { model, .. } if *model == self.facts.model => Ok(()),
             Action::Generate { .. } => Err(Denial::UnknownModel),
         }
     }
@@ -135,15 +212,27 @@ impl Desk {
         out
     }
 
-    /// Uses a grant up and signs the receipt for what was done under it.
-    pub fn seal(&mut self, grant: GrantId, account: Account) -> Option<Vec<u8>> {
-        let granted = self.grants.consume(grant, Instant::now())?;
+    /// Uses a grant up and signs the receipt for what was done under it. With it comes the index of its entry
+    /// in the audit log: it must be kept before the receipt leaves.
+    pub fn seal(&mut self, grant: GrantId, account: Account) -> Option<(Vec<u8>, u64)> {
+        let sealed = self.try_seal(grant, account);
+        sealed
+            .map_err(|reason| {
+                self.log.append(&Event::Unsealed { reason });
+            })
+            .ok()
+    }
+
+    fn try_seal(&mut self, grant: GrantId, account: Account) -> Result<(Vec<u8>, u64), &'static str> {
+        let granted = self.grants.consume(grant, Instant::now()).ok_or("no such grant")?;
         let short = |(stage, word): &(String, String)| stage.len() <= MAX_WORD && word.len() <= MAX_WORD;
         if account.verdicts.len() > MAX_VERDICTS || !account.verdicts.iter().all(short) {
-            return None;
+            return Err("verdicts out of bounds");
         }
-        let sequence = self.next_sequence;
-        self.next_sequence = sequence.checked_add(1)?;
+        let (sequence, principal) = (self.next_sequence, granted.pseudonym);
+        let event = Event::Receipt { principal, grant: granted.entry, sequence, account: &account };
+        let logged = self.log.append(&event).ok_or("the log takes no more")?;
+        self.next_sequence = sequence.checked_add(1).ok_or("no more numbers")?;
         let body = ReceiptBody {
             boot: self.facts.boot,
             sequence,
@@ -155,17 +244,21 @@ impl Desk {
             weights: self.facts.weights,
             manifest: self.facts.manifest,
             policy: self.facts.policy,
-            principal: granted.pseudonym,
+            principal,
             verdicts: account.verdicts,
             status: if account.complete { Status::Complete } else { Status::Cut },
             simulated: self.facts.simulated,
+            logged: Some(logged),
         };
-        self.signer.sign(&body).ok()
+        let receipt = self.signer.sign(&body).map_err(|_| "not signed")?;
+        Ok((receipt, logged.index))
     }
 
     /// Takes a grant back that nothing came of. One that is not open changes nothing.
     pub fn release(&mut self, grant: GrantId) {
-        let _ = self.grants.consume(grant, Instant::now());
+        if let Some(Granted { pseudonym, entry }) = self.grants.consume(grant, Instant::now()) {
+            self.log.append(&Event::Returned { principal: pseudonym, grant: entry });
+        }
     }
 
     /// Forgets the grants of a worker that is gone.

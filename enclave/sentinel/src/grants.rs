@@ -18,6 +18,8 @@ const MAX_OPEN_EACH: usize = 64;
 pub struct Granted {
     /// The principal's pseudonym, for the receipt.
     pub pseudonym: [u8; 32],
+    /// The index of its entry in the audit log.
+    pub entry: u64,
 }
 
 /// The table of open grants.
@@ -70,7 +72,7 @@ mod tests {
     }
 
     fn granted() -> Granted {
-        Granted { pseudonym: [1; 32] }
+        Granted { pseudonym: [1; 32], entry: 0 }
     }
 
     #[test]
@@ -88,10 +90,10 @@ mod tests {
     fn open_grants_are_bounded_and_expire() {
         let (mut grants, now) = (Grants::default(), Instant::now());
         for i in 0..MAX_OPEN {
-            let someone = Granted { pseudonym: [u8::try_from(i / MAX_OPEN_EACH).unwrap(); 32] };
+            let someone = Granted { pseudonym: [u8::try_from(i / MAX_OPEN_EACH).unwrap(); 32], entry: 0 };
             grants.open(permit(), someone, now).unwrap();
         }
-        let newcomer = || Granted { pseudonym: [0xff; 32] };
+        let newcomer = || Granted { pseudonym: [0xff; 32], entry: 0 };
         assert_eq!(grants.open(permit(), newcomer(), now), None);
         assert!(grants.open(permit(), newcomer(), now + LIFETIME).is_some());
     }
@@ -104,7 +106,7 @@ mod tests {
             last = Some(id);
         }
         assert_eq!(grants.open.len(), MAX_OPEN_EACH);
-        assert!(grants.open(permit(), Granted { pseudonym: [2; 32] }, now).is_some());
+        assert!(grants.open(permit(), Granted { pseudonym: [2; 32], entry: 0 }, now).is_some());
         grants.consume(last.unwrap(), now).unwrap();
         assert!(grants.open(permit(), granted(), now).is_some());
     }

@@ -4,13 +4,15 @@
 //! gets descriptors and decisions, one by one.
 //!
 //! Reading order: [`run`], [`release`] (what is loaded and measured), [`supervisor`] (the life of a worker),
-//! [`desk`] (its questions), [`decision`] and [`token`] (who may do what).
+//! [`desk`] (its questions), [`decision`] and [`token`] (who may do what), [`audit`] (what is recorded of it).
 //!
 //! Promises
 //! - Nothing listens before the manifest is measured, PCR16 locked, and every blob checked.
+//! - Nothing starts whose start is not in the audit log on the host's disk.
 //! - No byte of a client is parsed here but a token whose signature has been verified.
 //! - If the sentinel ends, the worker ends.
 
+pub mod audit;
 pub mod clock;
 pub mod decision;
 pub mod desk;
@@ -22,9 +24,14 @@ pub mod supervisor;
 pub mod token;
 pub mod transport;
 
+use adyton_attestation::audit::document_fields;
 use adyton_attestation::nsm::Nsm;
+use audit::AuditError;
+use audit::event::Event;
 use clock::Clock;
+use std::cell::RefCell;
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use supervisor::{Supervisor, WorkerEnd, WorkerProgram};
 use thiserror::Error;
@@ -45,16 +52,21 @@ pub enum EnclaveEnd {
     /// The worker ended for good.
     #[error(transparent)]
     Worker(#[from] WorkerEnd),
+    /// The audit log cannot be kept.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
 }
 
 impl EnclaveEnd {
-    /// The process's exit code: 10 release, 11 policy, 12 resources, 13 worker.
+    /// The process's exit code: 10 release, 11 policy, 12 resources, 13 worker, 15 audit log. (14 is that of
+    /// the program, where there is no security module.)
     pub fn code(&self) -> u8 {
         match self {
             EnclaveEnd::Release(_) => 10,
             EnclaveEnd::Desk(_) => 11,
             EnclaveEnd::Resources(_) => 12,
             EnclaveEnd::Worker(_) => 13,
+            EnclaveEnd::Audit(_) => 15,
         }
     }
 }
@@ -79,16 +91,34 @@ pub fn run(
         let clock = Arc::new(Clock::default());
         let desk = desk::Desk::new(&release, Arc::clone(&clock), simulated)?;
         let notary = notary::Notary::start(nsm, clock)?;
+        open_log(&desk, &notary, transport).await?;
+        let log = desk.log().clone();
         let listen = || -> io::Result<Listener> {
             let listener = transport.listen()?;
             on_listening();
             Ok(listener)
         };
-        let end = Supervisor { desk, notary, release, program }.run(listen).await;
-        Err::<std::convert::Infallible, _>(EnclaveEnd::Worker(end))
+        let desk = Rc::new(RefCell::new(desk));
+        let end = EnclaveEnd::Worker(Supervisor { desk, notary, release, program }.run(listen).await);
+        if let Some(last) = log.append(&Event::Closed { code: end.code() }) {
+            // The end comes all the same.
+            let _ = log.kept_now(last.index).await;
+        }
+        Err::<std::convert::Infallible, _>(end)
     };
     match tokio::task::LocalSet::new().block_on(&runtime, life) {
         Ok(never) => match never {},
         Err(end) => end,
     }
+}
+
+/// Begins the audit log: with a document that shows whose key signs it, and the start as its first entry.
+async fn open_log(
+    desk: &desk::Desk,
+    notary: &notary::Notary,
+    transport: &Transport,
+) -> Result<(), AuditError> {
+    let (user_data, nonce) = document_fields(desk.boot());
+    let document = notary.attest(user_data, nonce, desk.receipt_key().to_vec()).await;
+    desk.log().open(transport, &document.ok_or(AuditError::Document)?, &desk.boot_event()).await
 }

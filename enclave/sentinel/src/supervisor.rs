@@ -5,15 +5,18 @@
 //! - A worker that breaks the protocol, or was stopped by its seccomp filter, is not started again: the
 //!   enclave ends and stays closed until its owner starts it anew.
 //! - A worker that merely crashed while it served is started again at most [`MAX_RESTARTS`] times.
+//! - A grant and a receipt reach the worker after their entries in the audit log are on the host's disk, or not at all.
 //! - When the worker ends, every client's socket ends with it: nobody else holds one.
 
+use crate::audit::event::Event;
 use crate::desk::Desk;
 use crate::notary::Notary;
 use crate::release::Release;
 use crate::transport::{Accepted, Listener};
 use adyton_attestation::binding::{EXPORTER_LEN, Role, SessionBinding, spki_sha384};
 use adyton_wire::channel::{self, Channel, ChannelError};
-use adyton_wire::control::{ToSentinel, ToWorker};
+use adyton_wire::control::{Decision, Denial, ToSentinel, ToWorker};
+use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
@@ -86,12 +89,25 @@ impl WorkerEnd {
             }
         }
     }
+
+    /// For the audit log.
+    fn word(&self) -> &'static str {
+        match self {
+            WorkerEnd::Start(_) => "not started",
+            WorkerEnd::NotReady => "not ready",
+            WorkerEnd::Ended(status) if status.signal() == Some(SIGSYS) => "seccomp",
+            WorkerEnd::Ended(_) => "ended",
+            WorkerEnd::Protocol(_) => "protocol",
+            WorkerEnd::Hung => "hung",
+            WorkerEnd::Listener(_) => "listener",
+        }
+    }
 }
 
 /// Everything that outlives a worker.
 pub struct Supervisor {
-    /// Decisions and receipts.
-    pub desk: Desk,
+    /// Decisions and receipts. Shared with what waits for the audit log.
+    pub desk: Rc<RefCell<Desk>>,
     /// Evidence.
     pub notary: Notary,
     /// What the worker loads.
@@ -111,12 +127,13 @@ impl Supervisor {
             // One that does not become ready would not the next time either: it has the same release.
             let mut worker = match self.start().await {
                 Ok(worker) => worker,
-                Err(end) => return end,
+                Err(end) => return self.ended(end, false),
             };
+            self.note(&Event::WorkerReady { spki: worker.spki_sha384 });
             if let Some(listen) = listen.take() {
                 match listen() {
                     Ok(open) => listener = Some(open),
-                    Err(e) => return WorkerEnd::Listener(e),
+                    Err(e) => return self.ended(WorkerEnd::Listener(e), false),
                 }
             }
             let end = match &listener {
@@ -124,13 +141,26 @@ impl Supervisor {
                 None => return WorkerEnd::NotReady,
             };
             drop(worker);
-            self.desk.revoke_all();
-            if !end.may_restart() || restarts >= MAX_RESTARTS {
+            self.desk.borrow_mut().revoke_all();
+            let again = end.may_restart() && restarts < MAX_RESTARTS;
+            let end = self.ended(end, again);
+            if !again {
                 return end;
             }
             restarts += 1;
             eprintln!("sentinel: {end}; starting it again ({restarts} of {MAX_RESTARTS})");
         }
+    }
+
+    /// Records that a worker is gone.
+    fn ended(&self, end: WorkerEnd, again: bool) -> WorkerEnd {
+        self.note(&Event::WorkerEnded { reason: end.word(), again });
+        end
+    }
+
+    /// Records what happens whether it can be recorded or not. What finds no room is counted by the log.
+    fn note(&self, event: &Event<'_>) {
+        self.desk.borrow().log().append(event);
     }
 
     /// Starts a worker and waits until it has loaded the model.
@@ -196,24 +226,59 @@ impl Supervisor {
     }
 
     async fn answer(&mut self, worker: &Worker, message: ToSentinel) -> Result<(), WorkerEnd> {
-        let answer = match message {
+        match message {
             ToSentinel::Ready { .. } => return Err(WorkerEnd::Protocol(ChannelError::Malformed)),
             ToSentinel::Ask { id, token, attested, action } => {
-                ToWorker::Decision(id, self.desk.decide(&token, attested, &action))
+                let decided = self.desk.borrow_mut().decide(&token, attested, &action);
+                match decided {
+                    (decision, Some(entry)) => self.grant_when_kept(worker, id, decision, entry),
+                    (decision, None) => return worker.send(&ToWorker::Decision(id, decision), &[]).await,
+                }
             }
-            ToSentinel::Release { grant } => {
-                self.desk.release(grant);
-                return Ok(());
+            ToSentinel::Release { grant } => self.desk.borrow_mut().release(grant),
+            ToSentinel::Seal { id, grant, account } => {
+                let sealed = self.desk.borrow_mut().seal(grant, account);
+                match sealed {
+                    Some((receipt, entry)) => self.seal_when_kept(worker, id, receipt, entry),
+                    None => return worker.send(&ToWorker::Receipt(id, None), &[]).await,
+                }
             }
-            ToSentinel::Seal { id, grant, account } => ToWorker::Receipt(id, self.desk.seal(grant, account)),
             ToSentinel::Evidence { id, nonce, exporter } => {
                 let exporter: [u8; EXPORTER_LEN] =
                     exporter.try_into().map_err(|_| WorkerEnd::Protocol(ChannelError::Malformed))?;
+                self.note(&Event::Evidence);
                 self.attest(worker, id, nonce, exporter);
-                return Ok(());
             }
-        };
-        worker.send(&answer, &[]).await
+        }
+        Ok(())
+    }
+
+    /// Hands a grant over once its entry is on the host's disk; takes it back if it is not in time.
+    fn grant_when_kept(&self, worker: &Worker, id: u64, decision: Decision, entry: u64) {
+        let (desk, channel) = (Rc::clone(&self.desk), Rc::clone(&worker.channel));
+        let log = desk.borrow().log().clone();
+        tokio::task::spawn_local(async move {
+            let decision = if log.kept_now(entry).await {
+                decision
+            } else {
+                if let Decision::Granted { grant, .. } = decision {
+                    desk.borrow_mut().release(grant);
+                }
+                log.refuse();
+                Decision::Denied(Denial::AuditUnavailable)
+            };
+            // If the worker is gone, the main loop sees it.
+            let _ = channel.send(&ToWorker::Decision(id, decision), &[]).await;
+        });
+    }
+
+    /// Hands a receipt over once its entry is on the host's disk.
+    fn seal_when_kept(&self, worker: &Worker, id: u64, receipt: Vec<u8>, entry: u64) {
+        let (log, channel) = (self.desk.borrow().log().clone(), Rc::clone(&worker.channel));
+        tokio::task::spawn_local(async move {
+            let receipt = log.kept(entry).await.then_some(receipt);
+            let _ = channel.send(&ToWorker::Receipt(id, receipt), &[]).await;
+        });
     }
 
     /// Asks the NSM in the background; decisions need not wait for it.
@@ -225,7 +290,7 @@ impl Supervisor {
             manifest_sha384: self.release.manifest_sha384,
         };
         let (notary, channel) = (self.notary.clone(), Rc::clone(&worker.channel));
-        let key = self.desk.receipt_key().to_vec();
+        let key = self.desk.borrow().receipt_key().to_vec();
         tokio::task::spawn_local(async move {
             let document = notary.attest(binding.user_data(), nonce, key).await;
             // If the worker is gone, the main loop sees it.

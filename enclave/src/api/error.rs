@@ -155,6 +155,12 @@ impl From<Denial> for ApiError {
                     "this enclave does not serve that model; see GET /v1/models",
                 )
             },
+            Denial::AuditUnavailable => ApiError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "server_error",
+                "audit_unavailable",
+                "the host does not keep the audit log, and nothing is done without it; ask its operator",
+            ),
             Denial::Busy => ApiError::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "rate_limit_error",

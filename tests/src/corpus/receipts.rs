@@ -83,6 +83,7 @@ fn body() -> ReceiptBody {
         verdicts: vec![("input".into(), "pass".into()), ("output".into(), "pass".into())],
         status: Status::Complete,
         simulated: true,
+        logged: None,
     }
 }
 

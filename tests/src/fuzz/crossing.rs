@@ -149,7 +149,7 @@ fn to_worker() -> Vec<ToWorker> {
         ToWorker::Lease { valid_for_ms: 3000 },
         ToWorker::Evidence(1, Some(vec![4; 100])),
         ToWorker::Decision(2, granted),
-        ToWorker::Decision(3, Decision::Denied(Denial::Busy)),
+        ToWorker::Decision(3, Decision::Denied(Denial::AuditUnavailable)),
         ToWorker::Receipt(4, None),
     ]
 }

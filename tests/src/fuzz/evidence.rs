@@ -134,6 +134,7 @@ impl House {
             verdicts: vec![("input".into(), "pass".into()), ("output".into(), "redact".into())],
             status: Status::Complete,
             simulated: true,
+            logged: None,
         }
     }
 

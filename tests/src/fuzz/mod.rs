@@ -15,6 +15,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a property that does not hold must end the run
 
+mod audit;
 mod crossing;
 mod evidence;
 mod policy;
@@ -24,6 +25,7 @@ mod structure;
 mod text;
 mod weights;
 
+pub use audit::{audit_entry, audit_protocol, audit_record};
 pub use crossing::{blob_request_and_response, control_to_sentinel, hybrid_line, manifest};
 pub use evidence::{attestation_document, cbor_item, receipt, receipt_bundle, reference_values};
 pub use policy::{bearer_token, guardrail_settings, issuers};
@@ -44,7 +46,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 20] = [
+pub const TARGETS: [Target; 23] = [
     Target { name: "attestation_document", run: attestation_document, seeds: evidence::document_seeds },
     Target { name: "attestation_structure", run: attestation_structure, seeds: structure::seeds },
     Target { name: "cbor_item", run: cbor_item, seeds: evidence::cbor_seeds },
@@ -64,6 +66,9 @@ pub const TARGETS: [Target; 20] = [
     Target { name: "guardrail_output", run: guardrail_output, seeds: text::screen_seeds },
     Target { name: "guardrail_settings", run: guardrail_settings, seeds: policy::settings_seeds },
     Target { name: "gguf", run: gguf, seeds: weights::seeds },
+    Target { name: "audit_entry", run: audit_entry, seeds: audit::entry_seeds },
+    Target { name: "audit_record", run: audit_record, seeds: audit::record_seeds },
+    Target { name: "audit_protocol", run: audit_protocol, seeds: audit::protocol_seeds },
     Target { name: "shape", run: shape, seeds: shape::seeds },
 ];
 

@@ -32,6 +32,7 @@ fn body() -> ReceiptBody {
         verdicts: vec![("input".into(), "pass".into())],
         status: Status::Complete,
         simulated: true,
+        logged: None,
     }
 }
 
