@@ -243,6 +243,7 @@ fn situation(now: &Situation) -> Vec<(String, RestrictedExpression)> {
         ("weekday", long(now.weekday)),
         ("risk", long(now.risk)),
         ("approvals", long(now.approvals)),
+        ("open", long(now.open)),
         ("untrusted", truth(now.untrusted)),
         ("private", truth(now.private)),
         ("outside", truth(now.outside)),

@@ -15,6 +15,7 @@ pub mod api;
 pub mod gate;
 pub mod generator;
 pub mod harden;
+pub mod held;
 pub mod lease;
 pub mod request;
 pub mod server;

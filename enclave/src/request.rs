@@ -6,8 +6,9 @@
 use crate::answer::{self, Body, Manner, whole};
 use crate::api::error::ApiError;
 use crate::api::openai::ChatRequest;
-use crate::gate::{Gate, Grant};
+use crate::gate::{Asker, Gate, Grant, NotGranted};
 use crate::generator::{Asked, Generator};
+use crate::held::HeldTexts;
 use crate::lease::Lease;
 use crate::session::AttestedSession;
 use adyton_guardrail::{Guardrail, Refused};
@@ -32,6 +33,8 @@ pub struct House {
     pub lease: Arc<Lease>,
     /// Places for request bodies that are being read.
     pub reading: Semaphore,
+    /// Requests that wait for persons, for approvers to read.
+    pub held: HeldTexts,
 }
 
 /// A request as it came: bytes that anybody may have written.
@@ -62,8 +65,10 @@ pub async fn chat(
         purpose: asked.purpose,
         max_tokens: asked.max_tokens.saturating_mul(asked.answers),
         prompt_bytes: u32::try_from(untrusted.body.len()).unwrap_or(u32::MAX),
+        request: digest(&untrusted.body),
+        untrusted: asked.tool_results,
     };
-    let grant = granted(house, session, untrusted.token, action).await?;
+    let grant = granted(house, asker(session, untrusted.token), action, &untrusted.body).await?;
     let answers = asked.answers as usize;
     let places = house.generator.places(&grant, answers)?;
     let (sampling, limit, session) = (asked.sampling, asked.limit, session.id());
@@ -85,16 +90,28 @@ pub async fn chat(
     answer::respond(house, tokens, verdict, how, &untrusted.body).await
 }
 
-/// The sentinel's grant for one generation.
-async fn granted(
-    house: &House,
-    session: &AttestedSession,
-    token: Token,
-    action: Action,
-) -> Result<Grant, ApiError> {
+/// The sentinel's grant for one generation. What waits for persons is kept for them to read.
+async fn granted(house: &House, asker: Asker, action: Action, body: &Bytes) -> Result<Grant, ApiError> {
     house.check_lease()?;
-    let decided = house.gate.grant(bounded(token), session.peer_attested(), action).await;
-    decided.map_err(|_silent| ApiError::offline())?.map_err(ApiError::from)
+    let decided = house.gate.grant(asker, action).await.map_err(|_silent| ApiError::offline())?;
+    decided.map_err(|not| match not {
+        NotGranted::Denied(denial) => denial.into(),
+        NotGranted::Held { hold, missing, ends_in } => {
+            house.held.keep(hold, body, Instant::now() + ends_in);
+            ApiError::held(&hold, missing, ends_in)
+        }
+    })
+}
+
+/// Who asks, for the sentinel.
+pub(crate) fn asker(session: &AttestedSession, token: Token) -> Asker {
+    Asker { token: bounded(token), attested: session.peer_attested(), session: session.id() }
+}
+
+fn digest(body: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, body).as_ref());
+    out
 }
 
 /// `GET /v1/models`.
@@ -107,7 +124,7 @@ pub async fn models(
     token: Token,
 ) -> Result<Response<Body>, ApiError> {
     house.check_lease()?;
-    let decided = house.gate.permit(bounded(token), session.peer_attested(), Action::ListModels).await;
+    let decided = house.gate.permit(asker(session, token), Action::ListModels).await;
     decided.map_err(|_silent| ApiError::offline())??;
     let model =
         serde_json::json!({ "id": house.name, "object": "model", "created": 0, "owned_by": "adyton" });

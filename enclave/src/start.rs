@@ -4,6 +4,7 @@ use crate::api::MAX_READING;
 use crate::gate::Gate;
 use crate::generator::Generator;
 use crate::harden::{self, HardenError};
+use crate::held::HeldTexts;
 use crate::lease::Lease;
 use crate::request::House;
 use crate::server;
@@ -106,8 +107,15 @@ async fn live(socket: OwnedFd, anchor: TrustAnchor, memory: usize) -> Result<(),
         anchor,
         chains: Mutex::default(),
     });
-    let house =
-        Arc::new(House { name, gate, guardrail, generator, lease, reading: Semaphore::new(MAX_READING) });
+    let house = Arc::new(House {
+        name,
+        gate,
+        guardrail,
+        generator,
+        lease,
+        reading: Semaphore::new(MAX_READING),
+        held: HeldTexts::default(),
+    });
     server::serve(house, identity, key.config, sockets).await;
     Ok(())
 }

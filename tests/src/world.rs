@@ -24,7 +24,7 @@ pub const MODEL_NAME: &str = "smollm2-135m-instruct";
 /// The folder of audit logs in a world.
 pub const AUDIT_FOLDER: &str = "audit";
 /// The issuer of simulated worlds.
-const ISSUER: &str = "https://issuer.localhost";
+pub const ISSUER: &str = "https://issuer.localhost";
 /// Its audience.
 const AUDIENCE: &str = "adyton";
 
@@ -43,6 +43,8 @@ pub struct Plan {
     pub peers: String,
     /// `auditors.json` of the policy pack.
     pub auditors: String,
+    /// Other files of the policy pack, by name: in place of those that ship.
+    pub policy: Vec<(&'static str, String)>,
     /// A change to the release folder after it was made: what a lying host would do.
     pub tamper: Option<fn(&Path) -> Result<()>>,
     /// What the host shows goes to the terminal.
@@ -59,6 +61,7 @@ impl Plan {
             enclave_arguments: Vec::new(),
             peers: "[]".to_owned(),
             auditors: "[]".to_owned(),
+            policy: Vec::new(),
             tamper: None,
             show_host: false,
         }
@@ -294,6 +297,9 @@ fn prepare(folder: &Path, plan: &Plan) -> Result<()> {
     fs::write(policy.join("issuers.json"), issuers.to_string())?;
     fs::write(policy.join("peers.json"), &plan.peers)?;
     fs::write(policy.join("auditors.json"), &plan.auditors)?;
+    for (name, text) in &plan.policy {
+        fs::write(policy.join(name), text)?;
+    }
     release::build(&plan.model, &plan.name, &policy, &folder.join("release"), |_| ())?;
     Ok(())
 }

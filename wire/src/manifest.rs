@@ -24,9 +24,13 @@ pub const WORKER_FILES: [&str; 2] = ["guardrails.toml", "peers.json"];
 pub const MAX_WEIGHTS: u64 = 8 << 30;
 
 /// The files of a policy pack, all required. Nothing else belongs to one.
-pub const POLICY_FILES: [&str; 6] = [
+pub const POLICY_FILES: [&str; 10] = [
     "adyton.cedarschema",
     "policies.cedar",
+    "contexts.toml",
+    "resources.toml",
+    "behaviour.toml",
+    "approvers.json",
     "guardrails.toml",
     "issuers.json",
     "peers.json",

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: [`exit`].
 
+mod approve;
 mod audit;
 mod commands;
 mod corpus;
@@ -82,6 +83,12 @@ enum Command {
     /// Verify, read and make proofs of the audit log that a host keeps for its enclave.
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Decide, as a person, about requests that wait for persons.
+    #[command(subcommand)]
+    Approve(approve::Approve),
+    /// Take the AI offline, bring it back, and look at its state: orders that approvers sign.
+    #[command(subcommand)]
+    Operate(approve::Operate),
     /// Verify an enclave that is yours and endorse it, so that clients who pin your key know it.
     #[command(
         after_help = "Example:\n  adyton endorse --enclave 127.0.0.1:8443 --reference mine.json --key operator.key \
@@ -202,6 +209,9 @@ struct Chat {
     /// Keep the receipt, with everything needed to verify it later, in this file.
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
+    /// Do not wait where the policy wants persons to approve; end with code 5 at once.
+    #[arg(long)]
+    no_wait: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -285,6 +295,8 @@ async fn dispatch(anchor: &TrustAnchor, cli: Cli) -> Result<(), Failure> {
         }
         Command::Receipt(receipt) => receipt::run(anchor, &receipt, json),
         Command::Audit(audit) => audit::run(anchor, &audit, json),
+        Command::Approve(approve) => approve::approve(anchor, approve, json).await,
+        Command::Operate(operate) => approve::operate(anchor, operate, json).await,
         Command::Endorse(endorse) => receipt::endorse(anchor, &endorse, json).await,
         Command::Policy(policy) => policy::run(policy, json),
         Command::Token(Token::Issuer { issuer, audience, key }) => commands::issuer(&issuer, &audience, &key),

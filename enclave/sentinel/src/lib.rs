@@ -19,10 +19,12 @@ pub mod desk;
 pub mod device;
 pub mod grants;
 pub mod notary;
+pub mod people;
 pub mod release;
 pub mod supervisor;
 pub mod token;
 pub mod transport;
+pub mod watch;
 
 use adyton_attestation::audit::document_fields;
 use adyton_attestation::nsm::Nsm;

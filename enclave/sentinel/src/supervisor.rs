@@ -5,14 +5,16 @@
 //! - A worker that breaks the protocol, or was stopped by its seccomp filter, is not started again: the
 //!   enclave ends and stays closed until its owner starts it anew.
 //! - A worker that merely crashed while it served is started again at most [`MAX_RESTARTS`] times.
+//! - Where the AI is offline the worker has no lease; it is withdrawn in the moment in which that is decided.
 //! - A grant and a receipt reach the worker after their entries in the audit log are on the host's disk, or not at all.
 //! - When the worker ends, every client's socket ends with it: nobody else holds one.
 
 use crate::audit::event::Event;
-use crate::desk::Desk;
+use crate::desk::{Asked, Desk};
 use crate::notary::Notary;
 use crate::release::Release;
 use crate::transport::{Accepted, Listener};
+use crate::watch::LESSONS;
 use adyton_attestation::binding::{EXPORTER_LEN, Role, SessionBinding, spki_sha384};
 use adyton_wire::channel::{self, Channel, ChannelError};
 use adyton_wire::control::{Decision, Denial, ToSentinel, ToWorker};
@@ -73,6 +75,9 @@ pub enum WorkerEnd {
     /// It did not read its channel.
     #[error("the worker hung")]
     Hung,
+    /// It was killed: by order, or because it used grants that it did not have. Another one answers `offline`.
+    #[error("the worker was killed")]
+    Killed,
     /// Connections can no longer be accepted.
     #[error("the listener failed: {0}")]
     Listener(io::Error),
@@ -83,7 +88,7 @@ impl WorkerEnd {
     fn may_restart(&self) -> bool {
         match self {
             WorkerEnd::Ended(status) => status.signal() != Some(SIGSYS),
-            WorkerEnd::Hung => true,
+            WorkerEnd::Hung | WorkerEnd::Killed => true,
             WorkerEnd::Start(_) | WorkerEnd::NotReady | WorkerEnd::Protocol(_) | WorkerEnd::Listener(_) => {
                 false
             }
@@ -99,6 +104,7 @@ impl WorkerEnd {
             WorkerEnd::Ended(_) => "ended",
             WorkerEnd::Protocol(_) => "protocol",
             WorkerEnd::Hung => "hung",
+            WorkerEnd::Killed => "killed",
             WorkerEnd::Listener(_) => "listener",
         }
     }
@@ -142,12 +148,14 @@ impl Supervisor {
             };
             drop(worker);
             self.desk.borrow_mut().revoke_all();
-            let again = end.may_restart() && restarts < MAX_RESTARTS;
+            // Each kill takes a quorum, or takes the AI offline until there is one: it counts for no crash.
+            let killed = matches!(end, WorkerEnd::Killed);
+            let again = end.may_restart() && (killed || restarts < MAX_RESTARTS);
             let end = self.ended(end, again);
             if !again {
                 return end;
             }
-            restarts += 1;
+            restarts += u32::from(!killed);
             eprintln!("sentinel: {end}; starting it again ({restarts} of {MAX_RESTARTS})");
         }
     }
@@ -197,13 +205,11 @@ impl Supervisor {
     /// Serves one worker until it ends. Dropping it kills it.
     async fn serve(&mut self, worker: &mut Worker, listener: &Listener) -> WorkerEnd {
         let (handed, mut sockets) = mpsc::channel::<OwnedFd>(MAX_PENDING);
-        let mut renew = interval(RENEW);
+        let (mut renew, mut lessons) = (interval(RENEW), interval(LESSONS));
         loop {
             let outcome = tokio::select! {
-                _ = renew.tick() => {
-                    let valid_for_ms = u32::try_from(LEASE.as_millis()).unwrap_or(0);
-                    worker.send(&ToWorker::Lease { valid_for_ms }, &[]).await
-                }
+                _ = renew.tick() => self.lease(worker).await,
+                _ = lessons.tick() => { self.learn(); Ok(()) }
                 accepted = listener.accept() => match accepted {
                     Ok(accepted) => { prepare(accepted, handed.clone()); Ok(()) }
                     Err(e) if is_passing(&e) => Ok(()),
@@ -225,15 +231,51 @@ impl Supervisor {
         }
     }
 
+    /// Renews the lease, or says that there is none.
+    async fn lease(&self, worker: &Worker) -> Result<(), WorkerEnd> {
+        let lease = if self.desk.borrow().is_online() { LEASE } else { Duration::ZERO };
+        let valid_for_ms = u32::try_from(lease.as_millis()).unwrap_or(0);
+        worker.send(&ToWorker::Lease { valid_for_ms }, &[]).await
+    }
+
+    /// Lets behaviour learn, beside the main loop, if there is something to learn.
+    fn learn(&self) {
+        let now = self.desk.borrow().clock().now();
+        let Some(lesson) = self.desk.borrow_mut().watch().lesson(now) else { return };
+        let desk = Rc::clone(&self.desk);
+        tokio::task::spawn_local(async move {
+            // A lesson that fails leaves the baseline as it is; the next one is due in a period.
+            if let Ok(Ok(learned)) = tokio::task::spawn_blocking(move || lesson.learn()).await {
+                desk.borrow_mut().watch().adopt(learned);
+            }
+        });
+    }
+
+    /// Answers one message; then the worker learns of a change of the state, if there was one.
     async fn answer(&mut self, worker: &Worker, message: ToSentinel) -> Result<(), WorkerEnd> {
+        let was_online = self.desk.borrow().is_online();
+        self.reply(worker, message).await?;
+        let kill = self.desk.borrow_mut().must_kill();
+        if kill {
+            return Err(WorkerEnd::Killed);
+        }
+        if self.desk.borrow().is_online() == was_online { Ok(()) } else { self.lease(worker).await }
+    }
+
+    async fn reply(&mut self, worker: &Worker, message: ToSentinel) -> Result<(), WorkerEnd> {
         match message {
             ToSentinel::Ready { .. } => return Err(WorkerEnd::Protocol(ChannelError::Malformed)),
-            ToSentinel::Ask { id, token, attested, action } => {
-                let decided = self.desk.borrow_mut().decide(&token, attested, &action);
+            ToSentinel::Ask { id, token, attested, session, action } => {
+                let asked = Asked { token: &token, attested, session, action: &action };
+                let decided = self.desk.borrow_mut().decide(&asked);
                 match decided {
                     (decision, Some(entry)) => self.grant_when_kept(worker, id, decision, entry),
                     (decision, None) => return worker.send(&ToWorker::Decision(id, decision), &[]).await,
                 }
+            }
+            ToSentinel::People { id, token, attested, wish } => {
+                let told = self.desk.borrow_mut().hear(&token, attested, &wish);
+                return worker.send(&ToWorker::People(id, told), &[]).await;
             }
             ToSentinel::Release { grant } => self.desk.borrow_mut().release(grant),
             ToSentinel::Seal { id, grant, account } => {

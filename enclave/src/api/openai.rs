@@ -52,6 +52,8 @@ pub struct ChatRequest {
     pub limit: Limit,
     /// The declared purpose.
     pub purpose: String,
+    /// Whether the conversation has the result of a tool: text that nobody vouches for.
+    pub tool_results: bool,
     /// Whether to stream, and whether with usage.
     pub stream: Option<StreamOptions>,
     /// What the answer must be.
@@ -208,6 +210,7 @@ impl ChatRequest {
         Ok(ChatRequest {
             sampling: raw.sampling()?,
             purpose: purpose(raw.metadata.as_ref())?,
+            tool_results: raw.messages.iter().any(|message| message.role == "tool"),
             stream: raw.stream.unwrap_or(false).then(|| raw.stream_options.unwrap_or_default()),
             prompt: prompt(raw.messages, &form)?,
             form,

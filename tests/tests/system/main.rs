@@ -8,6 +8,7 @@ mod audit;
 mod lies;
 mod open_ai;
 mod ordinary;
+mod people;
 mod refusals;
 mod strangers;
 mod sudden_death;

@@ -1,0 +1,270 @@
+//! Holds: requests that wait until enough persons have approved exactly them.
+//!
+//! ```text
+//! asked -> open -> enough said yes -> asked again, granted, gone
+//!            |---> one said no     -> declined until its end
+//!            '---> its end came    -> told once, gone
+//! ```
+//!
+//! Promises
+//! - A vote counts for one hold, for the request whose digest the voter signed, and once for each voter.
+//! - A hold is good for one grant, and ends by a clock that the host cannot set back.
+//! - Holds are bounded in number, over all and for each principal.
+//!
+//! Does not: know whose votes count; [`super::People`] does.
+
+use super::NotCounted;
+use adyton_wire::control::{Denial, HoldView, MAX_HOLDS};
+use ring::rand::{SecureRandom, SystemRandom};
+use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+/// How long a hold waits. A person must have time to be called and to read.
+pub const LIFETIME: Duration = Duration::from_secs(15 * 60);
+/// Most open holds of one principal.
+const MAX_EACH: usize = 8;
+
+/// What a hold is for: a principal's pseudonym, and the digest of its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Subject {
+    /// Who asks.
+    pub principal: [u8; 32],
+    /// SHA-256 of the request's body.
+    pub request: [u8; 32],
+}
+
+/// What approvers are shown, but for what changes.
+pub type Shown = HoldView;
+
+/// What has come of a hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    Declined,
+}
+
+#[derive(Debug)]
+struct Hold {
+    subject: Subject,
+    shown: Shown,
+    allowed: BTreeSet<usize>,
+    state: State,
+    ends: Instant,
+}
+
+/// A hold that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// Its name.
+    pub hold: [u8; 16],
+    /// How many more must approve.
+    pub missing: u8,
+    /// For how much longer.
+    pub ends_in: Duration,
+    /// Whether it was opened just now.
+    pub new: bool,
+}
+
+/// All holds.
+#[derive(Debug, Default)]
+pub struct Holds {
+    all: HashMap<[u8; 16], Hold>,
+}
+
+impl Holds {
+    /// How many persons have approved this so far; 0 of what is not on hold.
+    pub fn approvals(&self, subject: &Subject, now: Instant) -> u8 {
+        let found = self.of(subject).filter(|(_, hold)| hold.state == State::Open && hold.ends > now);
+        found.map_or(0, |(_, hold)| hold.count())
+    }
+
+    /// What the policy wants persons for: the hold that waits for them, a new one if there is none.
+    ///
+    /// # Errors
+    /// [`Denial::Declined`], [`Denial::Unanswered`] once after a hold's end, [`Denial::HoldsFull`].
+    pub fn wait(&mut self, subject: Subject, shown: Shown, now: Instant) -> Result<Pending, Denial> {
+        let persons = shown.persons;
+        if let Some(hold) = self.of(&subject).map(|(name, _)| *name) {
+            return self.waiting(hold, persons, now);
+        }
+        self.all.retain(|_, hold| hold.ends > now);
+        let each = self.all.values().filter(|hold| hold.subject.principal == subject.principal).count();
+        if self.all.len() >= MAX_HOLDS || each >= MAX_EACH {
+            return Err(Denial::HoldsFull);
+        }
+        let mut name = [0; 16];
+        SystemRandom::new().fill(&mut name).map_err(|_| Denial::HoldsFull)?;
+        let (allowed, ends) = (BTreeSet::new(), now + LIFETIME);
+        let shown = Shown { hold: name, ..shown };
+        self.all.insert(name, Hold { subject, shown, allowed, state: State::Open, ends });
+        Ok(Pending { hold: name, missing: persons, ends_in: LIFETIME, new: true })
+    }
+
+    fn waiting(&mut self, name: [u8; 16], persons: u8, now: Instant) -> Result<Pending, Denial> {
+        let Some(hold) = self.all.get_mut(&name) else { return Err(Denial::NoSuchHold) };
+        if hold.ends <= now {
+            self.all.remove(&name);
+            return Err(Denial::Unanswered);
+        }
+        if hold.state == State::Declined {
+            return Err(Denial::Declined);
+        }
+        // The policy may want more than when the hold was opened: the risk has risen.
+        hold.shown.persons = persons;
+        let missing = persons.saturating_sub(hold.count());
+        Ok(Pending { hold: name, missing, ends_in: hold.ends - now, new: false })
+    }
+
+    /// Counts a vote. Returns how many are missing after it.
+    ///
+    /// # Errors
+    /// [`NotCounted`] if there is no such open hold, or the voter read another request.
+    pub fn vote(
+        &mut self,
+        name: &[u8; 16],
+        request: &[u8; 32],
+        voter: usize,
+        allow: bool,
+        now: Instant,
+    ) -> Result<u8, NotCounted> {
+        let hold = self.all.get_mut(name).ok_or(NotCounted)?;
+        let open = hold.state == State::Open && hold.ends > now && hold.subject.request == *request;
+        if !open {
+            return Err(NotCounted);
+        }
+        if allow {
+            hold.allowed.insert(voter);
+        } else {
+            hold.state = State::Declined;
+        }
+        Ok(if allow { hold.shown.persons.saturating_sub(hold.count()) } else { 0 })
+    }
+
+    /// Whose request a hold is for.
+    pub fn principal(&self, name: &[u8; 16]) -> Option<[u8; 32]> {
+        self.all.get(name).map(|hold| hold.subject.principal)
+    }
+
+    /// What was approved has been granted: the hold is gone. Returns its name.
+    pub fn use_up(&mut self, subject: &Subject) -> Option<[u8; 16]> {
+        let name = *self.of(subject)?.0;
+        self.all.remove(&name);
+        Some(name)
+    }
+
+    /// The open holds, oldest first. `names` tells approvers by number.
+    pub fn open(&self, names: impl Fn(usize) -> String, now: Instant) -> Vec<HoldView> {
+        let open = self.all.values().filter(|hold| hold.state == State::Open && hold.ends > now);
+        let mut views: Vec<HoldView> = open.map(|hold| hold.view(&names)).collect();
+        views.sort_by_key(|view| (view.opened_ms, view.hold));
+        views
+    }
+
+    /// One hold, if it is open.
+    pub fn view(&self, name: &[u8; 16], names: impl Fn(usize) -> String, now: Instant) -> Option<HoldView> {
+        let hold = self.all.get(name).filter(|hold| hold.state == State::Open && hold.ends > now)?;
+        Some(hold.view(&names))
+    }
+
+    fn of(&self, subject: &Subject) -> Option<(&[u8; 16], &Hold)> {
+        self.all.iter().find(|(_, hold)| hold.subject == *subject)
+    }
+}
+
+impl Hold {
+    fn count(&self) -> u8 {
+        u8::try_from(self.allowed.len()).unwrap_or(u8::MAX)
+    }
+
+    fn view(&self, names: &impl Fn(usize) -> String) -> HoldView {
+        HoldView { allowed: self.allowed.iter().map(|&voter| names(voter)).collect(), ..self.shown.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(persons: u8) -> Shown {
+        HoldView {
+            hold: [0; 16],
+            boot: [0; 16],
+            principal: "ann".into(),
+            tenant: "acme".into(),
+            purpose: "letters".into(),
+            request: [7; 32],
+            max_tokens: 10,
+            prompt_bytes: 10,
+            risk: 0,
+            policies: "p".into(),
+            persons,
+            allowed: Vec::new(),
+            opened_ms: 1,
+            ends_ms: 2,
+        }
+    }
+
+    const SUBJECT: Subject = Subject { principal: [1; 32], request: [7; 32] };
+
+    #[test]
+    fn two_persons_are_two_and_one_no_is_no() {
+        let (mut holds, now) = (Holds::default(), Instant::now());
+        let first = holds.wait(SUBJECT, shown(2), now).unwrap();
+        assert!(first.new && first.missing == 2);
+        let mut vote = |voter, allow| holds.vote(&first.hold, &[7; 32], voter, allow, now);
+        assert_eq!(vote(0, true), Ok(1));
+        assert_eq!(vote(0, true), Ok(1), "one voter counts once");
+        assert_eq!(vote(1, true), Ok(0));
+        assert_eq!(holds.approvals(&SUBJECT, now), 2);
+        assert_eq!(holds.use_up(&SUBJECT), Some(first.hold));
+        assert_eq!(holds.approvals(&SUBJECT, now), 0);
+        assert!(holds.vote(&first.hold, &[7; 32], 2, true, now).is_err());
+        let second = holds.wait(SUBJECT, shown(2), now).unwrap();
+        assert_ne!(second.hold, first.hold);
+        assert_eq!(holds.vote(&second.hold, &[7; 32], 0, false, now), Ok(0));
+        assert!(holds.vote(&second.hold, &[7; 32], 1, true, now).is_err(), "a no is final");
+        assert_eq!(holds.wait(SUBJECT, shown(2), now), Err(Denial::Declined));
+        assert_eq!(holds.approvals(&SUBJECT, now), 0);
+    }
+
+    #[test]
+    fn votes_are_for_one_request_and_for_a_time() {
+        let (mut holds, now) = (Holds::default(), Instant::now());
+        let hold = holds.wait(SUBJECT, shown(1), now).unwrap().hold;
+        assert!(holds.vote(&hold, &[8; 32], 0, true, now).is_err());
+        assert!(holds.vote(&[9; 16], &[7; 32], 0, true, now).is_err());
+        let over = now + LIFETIME;
+        assert!(holds.vote(&hold, &[7; 32], 0, true, over).is_err());
+        assert!(holds.open(|_| String::new(), over).is_empty());
+        assert_eq!(holds.wait(SUBJECT, shown(1), over), Err(Denial::Unanswered));
+        assert!(holds.wait(SUBJECT, shown(1), over).unwrap().new, "told once, then asked anew");
+        let other = Subject { request: [9; 32], ..SUBJECT };
+        assert_eq!(holds.approvals(&other, now), 0);
+    }
+
+    #[test]
+    fn what_was_approved_in_time_does_not_outlive_its_hold() {
+        let (mut holds, now) = (Holds::default(), Instant::now());
+        let hold = holds.wait(SUBJECT, shown(1), now).unwrap().hold;
+        holds.vote(&hold, &[7; 32], 0, true, now).unwrap();
+        assert_eq!(holds.approvals(&SUBJECT, now + LIFETIME), 0);
+    }
+
+    #[test]
+    fn holds_are_bounded() {
+        let (mut holds, now) = (Holds::default(), Instant::now());
+        let subject = |principal: usize, request: usize| Subject {
+            principal: [principal as u8; 32],
+            request: [request as u8; 32],
+        };
+        for request in 0..MAX_EACH {
+            holds.wait(subject(0, request), shown(1), now).unwrap();
+        }
+        assert_eq!(holds.wait(subject(0, MAX_EACH), shown(1), now), Err(Denial::HoldsFull));
+        for at in MAX_EACH..MAX_HOLDS {
+            holds.wait(subject(at, 0), shown(1), now).unwrap();
+        }
+        assert_eq!(holds.wait(subject(200, 0), shown(1), now), Err(Denial::HoldsFull));
+        assert!(holds.wait(subject(200, 0), shown(1), now + LIFETIME).is_ok());
+    }
+}
