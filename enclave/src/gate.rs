@@ -120,9 +120,42 @@ impl Drop for Held {
     }
 }
 
+/// Having a `Passage` tells you that the sentinel permitted one call of a tool and has opened the way to it. Good once.
+///
+/// ```compile_fail,E0451
+/// let forged = adyton_enclave::gate::Passage { held: todo!(), socket: todo!() };
+/// ```
+#[derive(Debug)]
+pub struct Passage {
+    held: Held,
+    socket: OwnedFd,
+}
+
+/// What came of a passage is to be told. Dropped untold, the grant goes back.
+#[derive(Debug)]
+pub struct Report(Held);
+
+impl Passage {
+    /// The socket to call over, and the duty to report.
+    pub fn open(self) -> (OwnedFd, Report) {
+        (self.socket, Report(self.held))
+    }
+}
+
+impl Report {
+    /// Tells the sentinel of a result of so many bytes, or that there was none.
+    pub fn tell(self, bytes: Option<usize>) {
+        let outgoing = self.0.outgoing.clone();
+        let grant = self.0.use_up();
+        let length = u32::try_from(bytes.unwrap_or(0)).unwrap_or(u32::MAX);
+        // If the sentinel is gone, nobody keeps books any more.
+        let _ = outgoing.send(ToSentinel::Called { grant, bytes: length, came: bytes.is_some() });
+    }
+}
+
 enum Waiting {
     Evidence(oneshot::Sender<Option<Vec<u8>>>),
-    Decision(oneshot::Sender<Decision>),
+    Decision(oneshot::Sender<(Decision, Option<OwnedFd>)>),
     Receipt(oneshot::Sender<Option<Vec<u8>>>),
     People(oneshot::Sender<Result<Told, Denial>>),
 }
@@ -170,7 +203,7 @@ impl Gate {
     /// # Errors
     /// The outer error if the sentinel is gone, the inner one if it does not say yes.
     pub async fn grant(&self, asker: Asker, action: Action) -> Result<Result<Grant, NotGranted>, Silent> {
-        match self.decide(asker, action).await? {
+        match self.decide(asker, action).await?.0 {
             Decision::Denied(denial) => Ok(Err(NotGranted::Denied(denial))),
             Decision::Held { hold, missing, ends_in_ms } => {
                 let ends_in = Duration::from_millis(u64::from(ends_in_ms));
@@ -185,12 +218,31 @@ impl Gate {
         }
     }
 
+    /// Asks for the right to call a tool, and the way to it.
+    ///
+    /// # Errors
+    /// As [`Gate::grant`].
+    pub async fn passage(&self, asker: Asker, action: Action) -> Result<Result<Passage, NotGranted>, Silent> {
+        match self.decide(asker, action).await? {
+            (Decision::Denied(denial), _) => Ok(Err(NotGranted::Denied(denial))),
+            (Decision::Held { hold, missing, ends_in_ms }, _) => {
+                let ends_in = Duration::from_millis(u64::from(ends_in_ms));
+                Ok(Err(NotGranted::Held { hold, missing, ends_in }))
+            }
+            (Decision::Granted { grant, .. }, Some(socket)) => {
+                let held = Held { id: grant, outgoing: self.outgoing.clone(), used_up: false };
+                Ok(Ok(Passage { held, socket }))
+            }
+            (Decision::Granted { .. } | Decision::Permitted, _) => Err(Silent),
+        }
+    }
+
     /// Asks whether something may be done that leaves nothing to seal.
     ///
     /// # Errors
     /// The outer error if the sentinel is gone, the inner one if it says no.
     pub async fn permit(&self, asker: Asker, action: Action) -> Result<Result<(), Denial>, Silent> {
-        match self.decide(asker, action).await? {
+        match self.decide(asker, action).await?.0 {
             Decision::Denied(denial) => Ok(Err(denial)),
             Decision::Permitted => Ok(Ok(())),
             Decision::Granted { .. } | Decision::Held { .. } => Err(Silent),
@@ -206,7 +258,7 @@ impl Gate {
         self.ask(Waiting::People, |id| ToSentinel::People { id, token, attested, wish }).await
     }
 
-    async fn decide(&self, asker: Asker, action: Action) -> Result<Decision, Silent> {
+    async fn decide(&self, asker: Asker, action: Action) -> Result<(Decision, Option<OwnedFd>), Silent> {
         let Asker { token, attested, session } = asker;
         self.ask(Waiting::Decision, |id| ToSentinel::Ask { id, token, attested, session, action }).await
     }
@@ -273,7 +325,7 @@ async fn listen(
             }),
             ToWorker::Decision(id, decision) => answer(&waiting, id, |w| {
                 if let Waiting::Decision(sender) = w {
-                    drop(sender.send(decision))
+                    drop(sender.send((decision, descriptors.pop())))
                 }
             }),
             ToWorker::Receipt(id, receipt) => answer(&waiting, id, |w| {

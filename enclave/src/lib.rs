@@ -21,5 +21,6 @@ pub mod request;
 pub mod server;
 pub mod session;
 pub mod start;
+pub mod tools;
 
 pub use start::{WorkerError, run};

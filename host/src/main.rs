@@ -2,10 +2,11 @@
 
 use adyton_host::audit::Logs;
 use adyton_host::blobs::Release;
+use adyton_host::egress::Egress;
 use adyton_host::enclave::{Enclave, PortListener};
 use adyton_host::launch::{Launch, Running};
 use adyton_host::relay::{self, Counters, Limits, Listen, Listener};
-use adyton_wire::ports::{AUDIT_PORT, BLOB_PORT};
+use adyton_wire::ports::{AUDIT_PORT, BLOB_PORT, EGRESS_PORT};
 use anyhow::{Context, Result, bail};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -62,6 +63,10 @@ struct Run {
     /// Where clients connect: ADDRESS:PORT or unix:PATH.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
     listen: Listen,
+    /// An address that the enclave may be connected to, as example.org:443; may be repeated. What its tools reach is in its
+    /// measured policy; nothing is reached that is not here, too.
+    #[arg(long, value_name = "NAME:PORT")]
+    egress: Vec<String>,
     /// Start this enclave image with nitro-cli, and end it with the host.
     #[arg(long, value_name = "FILE", conflicts_with = "simulator")]
     eif: Option<PathBuf>,
@@ -115,6 +120,7 @@ async fn serve(run: Run) -> Result<()> {
         .with_context(|| format!("{}: no audit log can be kept here", run.audit.display()))?;
     let blobs = run.enclave.listen(BLOB_PORT).context("the blob port")?;
     let audit = run.enclave.listen(AUDIT_PORT).context("the audit port")?;
+    let outside = run.enclave.listen(EGRESS_PORT).context("the egress port")?;
     let listener = Listener::bind(&run.listen).await.with_context(|| format!("{:?}", run.listen))?;
     let address = listener.address()?;
     let limits =
@@ -136,6 +142,7 @@ async fn serve(run: Run) -> Result<()> {
         ended = relaying => ended.context("the listener"),
         ended = serve_blobs(blobs, release) => ended.context("the blob port"),
         ended = keep_logs(audit, logs) => ended.context("the audit port"),
+        ended = connect(outside, Egress::new(run.egress.clone())) => ended.context("the egress port"),
         status = ended(&mut enclave) => Err(anyhow::anyhow!("the enclave ended ({})", status?)),
         _ = interrupt.recv() => Ok(()),
         _ = terminate.recv() => Ok(()),
@@ -193,6 +200,15 @@ async fn keep_logs(listener: PortListener, logs: Logs) -> std::io::Result<()> {
                 eprintln!("adyton-host: audit log: {e}");
             }
         });
+    }
+}
+
+/// Connects the enclave to what the operator lists. How such a connection ends is the enclave's business.
+async fn connect(listener: PortListener, egress: Egress) -> std::io::Result<()> {
+    loop {
+        let stream = listener.accept().await?;
+        let egress = egress.clone();
+        tokio::spawn(async move { drop(egress.serve(stream).await) });
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Plan {
     pub name: String,
     /// Where clients connect; a port of 0 takes a free one.
     pub listen: String,
+    /// Addresses that the host connects the enclave to.
+    pub egress: Vec<String>,
     /// Arguments for the simulated enclave.
     pub enclave_arguments: Vec<String>,
     /// `peers.json` of the policy pack.
@@ -58,6 +60,7 @@ impl Plan {
             model,
             name: MODEL_NAME.to_owned(),
             listen: "127.0.0.1:0".to_owned(),
+            egress: Vec::new(),
             enclave_arguments: Vec::new(),
             peers: "[]".to_owned(),
             auditors: "[]".to_owned(),
@@ -312,6 +315,9 @@ fn spawn_host(folder: &Path, plan: &Plan) -> Result<Child> {
     command.arg("--audit").arg(folder.join(AUDIT_FOLDER));
     command.arg("--enclave").arg(format!("unix:{}", bus.display()));
     command.arg("--simulator").arg(program("adyton-sim-enclave")?);
+    for address in &plan.egress {
+        command.arg("--egress").arg(address);
+    }
     for argument in ["--state".to_owned(), folder.display().to_string()].iter().chain(&plan.enclave_arguments)
     {
         command.arg("--simulator-arg").arg(argument);

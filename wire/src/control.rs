@@ -2,6 +2,7 @@
 //!
 //! Encoding: postcard, one message a datagram ([`crate::channel`]), at most [`crate::channel::MAX_FRAME`] bytes.
 
+use crate::tools::Tool;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -22,6 +23,8 @@ pub enum ToWorker {
         guardrails: String,
         /// `peers.json` of the measured policy pack: reference values for clients that are enclaves.
         peers: String,
+        /// `tools.toml` of the measured policy pack, read and judged.
+        tools: Vec<(String, Tool)>,
     },
     /// An accepted connection; its socket travels with the message.
     Connection,
@@ -32,7 +35,7 @@ pub enum ToWorker {
     },
     /// The answer to [`ToSentinel::Evidence`]: an attestation document, or `None` if the NSM gave none.
     Evidence(RequestId, Option<Vec<u8>>),
-    /// The answer to [`ToSentinel::Ask`].
+    /// The answer to [`ToSentinel::Ask`]. With a grant to call a tool comes the socket to call it over.
     Decision(RequestId, Decision),
     /// The answer to [`ToSentinel::Seal`]: a signed receipt, or `None` if the grant was not good for one.
     Receipt(RequestId, Option<Vec<u8>>),
@@ -86,6 +89,15 @@ pub enum ToSentinel {
         /// The grant.
         grant: GrantId,
     },
+    /// Says what came of calling a tool; uses the grant up. No answer.
+    Called {
+        /// The grant.
+        grant: GrantId,
+        /// Bytes of the result; 0 if there was none.
+        bytes: u32,
+        /// Whether there was one.
+        came: bool,
+    },
     /// Asks for a receipt; uses the grant up.
     Seal {
         /// Repeated in the answer.
@@ -130,6 +142,17 @@ pub enum Action {
         request: [u8; 32],
         /// True if the prompt has text that nobody vouches for: the result of a tool.
         untrusted: bool,
+    },
+    /// To call a tool of the enclave.
+    CallTool {
+        /// Its name.
+        tool: String,
+        /// The declared purpose.
+        purpose: String,
+        /// SHA-256 of name and arguments: what an approver approves.
+        request: [u8; 32],
+        /// Size of the arguments, in bytes.
+        argument_bytes: u32,
     },
 }
 
@@ -273,6 +296,10 @@ pub enum Denial {
     Busy,
     /// It would be permitted, but cannot be recorded: the host does not keep the audit log.
     AuditUnavailable,
+    /// No such tool.
+    UnknownTool,
+    /// It was permitted, and the host does not connect to where it goes.
+    Unreachable,
     /// Not now; perhaps later.
     Deferred,
     /// A person said no.

@@ -11,3 +11,6 @@ pub const BLOB_PORT: u32 = 5001;
 
 /// The host listens here and keeps the enclave's audit log.
 pub const AUDIT_PORT: u32 = 5002;
+
+/// The host listens here and connects the enclave to addresses that its operator lists. (5003 is that of metrics.)
+pub const EGRESS_PORT: u32 = 5004;

@@ -8,6 +8,7 @@
 //!
 //! Trusts: the policy pack, because its digest is in PCR16; the [`Principal`], because [`crate::token`] made it.
 
+use crate::labels::Labels;
 use crate::token::Principal;
 use adyton_attestation::Timestamp;
 use adyton_decision::{Decided, Facts, Pack, PackError, Question, Resource, Situation};
@@ -61,8 +62,8 @@ pub struct Moment {
     pub approvals: u8,
     /// Grants that the principal has open.
     pub open: u8,
-    /// The session has taken in text that nobody vouches for.
-    pub untrusted: bool,
+    /// What the session has taken in and done so far.
+    pub labels: Labels,
 }
 
 /// The validated policies.
@@ -94,7 +95,11 @@ impl DecisionPoint {
         model: &str,
         moment: Moment,
     ) -> Result<Permit, Refusal> {
-        let outcome = self.0.decide(&question(principal, action, model, moment)?);
+        self.permit(&question(principal, action, model, moment)?)
+    }
+
+    fn permit(&self, question: &Question) -> Result<Permit, Refusal> {
+        let outcome = self.0.decide(question);
         match outcome.decided {
             Decided::Allow | Decided::Modify => Ok(Permit { max_tokens: outcome.obligations.max_tokens }),
             Decided::StepUp { persons } => {
@@ -107,6 +112,35 @@ impl DecisionPoint {
 }
 
 impl DecisionPoint {
+    /// Decides whether something may leave the enclave for `destination`, on behalf of `principal`.
+    ///
+    /// # Errors
+    /// [`Refusal`]
+    pub fn may_reach(
+        &self,
+        principal: &Principal,
+        destination: &str,
+        purpose: &str,
+        bytes: u32,
+        moment: Moment,
+    ) -> Result<(), Refusal> {
+        let question = Question {
+            principal: facts(principal),
+            action: "Egress".to_owned(),
+            resource: Resource { kind: "Destination".to_owned(), id: destination.to_owned() },
+            purpose: purpose.to_owned(),
+            amounts: amounts(&[("bytes", bytes)]),
+            situation: situation(moment),
+        };
+        self.permit(&question).map(drop)
+    }
+
+    /// Whether a destination is outside of the organisation. One of which nothing is known is.
+    pub fn is_outside(&self, destination: &str) -> bool {
+        let resource = Resource { kind: "Destination".to_owned(), id: destination.to_owned() };
+        self.0.truth(&resource, "outside").unwrap_or(true)
+    }
+
     /// Whether `principal` may see what waits for persons, and vote on `hold` (its name in hexadecimal, or `state`).
     ///
     /// # Errors
@@ -124,6 +158,10 @@ impl DecisionPoint {
     }
 }
 
+fn amounts(named: &[(&str, u32)]) -> BTreeMap<String, i64> {
+    named.iter().map(|(name, number)| ((*name).to_owned(), i64::from(*number))).collect()
+}
+
 /// The purpose of whoever approves. A pack that declares contexts declares it, too.
 const APPROVAL: &str = "approval";
 
@@ -138,29 +176,36 @@ fn facts(who: &Principal) -> Facts {
 }
 
 fn question(who: &Principal, action: &Action, model: &str, moment: Moment) -> Result<Question, Refusal> {
-    let (word, purpose, amounts) = match action {
+    let (word, purpose, numbers) = match action {
         Action::ListModels => ("ListModels", String::new(), BTreeMap::new()),
         Action::Generate { purpose, max_tokens, prompt_bytes, .. } => {
             if purpose.is_empty() || purpose.len() > MAX_PURPOSE {
                 return Err(Refusal::Bounds);
             }
-            let amounts = [("max_tokens", *max_tokens), ("prompt_bytes", *prompt_bytes)];
-            let amounts = amounts.map(|(name, number)| (name.to_owned(), i64::from(number)));
-            ("Generate", purpose.clone(), BTreeMap::from(amounts))
+            let amounts = amounts(&[("max_tokens", *max_tokens), ("prompt_bytes", *prompt_bytes)]);
+            ("Generate", purpose.clone(), amounts)
         }
+        Action::CallTool { purpose, argument_bytes, .. } => {
+            if purpose.is_empty() || purpose.len() > MAX_PURPOSE {
+                return Err(Refusal::Bounds);
+            }
+            ("CallTool", purpose.clone(), amounts(&[("argument_bytes", *argument_bytes)]))
+        }
+    };
+    let (kind, id) = match action {
+        Action::ListModels | Action::Generate { .. } => ("Model", model),
+        Action::CallTool { tool, .. } => ("Tool", tool.as_str()),
     };
     Ok(Question {
         principal: facts(who),
         action: word.to_owned(),
-        resource: Resource { kind: "Model".to_owned(), id: model.to_owned() },
+        resource: Resource { kind: kind.to_owned(), id: id.to_owned() },
         purpose,
-        amounts,
+        amounts: numbers,
         situation: situation(moment),
     })
 }
 
-/// Labels that nobody establishes yet (private data seen, an effect outside, the highest classification) are given as the worst,
-/// so that a policy which relies on one denies, and does not pass for kept.
 fn situation(moment: Moment) -> Situation {
     let hours = moment.now.as_millis() / 3_600_000;
     // 1970-01-01 was a Thursday.
@@ -172,10 +217,10 @@ fn situation(moment: Moment) -> Situation {
         approvals: moment.approvals,
         risk: moment.risk,
         open: moment.open,
-        untrusted: moment.untrusted,
-        private: true,
-        outside: true,
-        confidentiality: 3,
+        untrusted: moment.labels.untrusted,
+        private: moment.labels.private,
+        outside: moment.labels.outside,
+        confidentiality: moment.labels.confidentiality,
     }
 }
 
@@ -189,7 +234,7 @@ mod tests {
     const POLICIES: &str = include_str!("../../policy/policies.cedar");
 
     const fn at(secs: u64) -> Moment {
-        Moment { now: Timestamp::from_secs(secs), risk: 0, approvals: 0, open: 0, untrusted: false }
+        Moment { now: Timestamp::from_secs(secs), risk: 0, approvals: 0, open: 0, labels: Labels::NONE }
     }
 
     fn load(policies: &str) -> DecisionPoint {
@@ -263,19 +308,6 @@ mod tests {
     }
 
     #[test]
-    fn of_what_nobody_establishes_the_worst_is_assumed() {
-        for relied_on in ["private", "outside", "confidentiality >= 3", "approvals < 1"] {
-            let policies = format!(
-                "@id(\"all\") permit (principal, action, resource);
-                 @id(\"relies\") forbid (principal, action, resource) when {{ context.situation.{relied_on} }};"
-            );
-            let point = load(&policies);
-            let decided = point.decide(&who(&["chat"], 3), &generate("general", 100), "m", NOW).err();
-            assert_eq!(decided, Some(Refusal::Denied), "{relied_on}");
-        }
-    }
-
-    #[test]
     fn what_is_established_reaches_the_policies() {
         let policies = r#"
             @id("all") permit (principal, action, resource);
@@ -287,7 +319,8 @@ mod tests {
         let decide = |moment| point.decide(&who(&[], 0), &generate("general", 100), "m", moment).err();
         assert_eq!(decide(Moment { risk: 89, open: 1, ..NOW }), None);
         assert_eq!(decide(Moment { risk: 90, ..NOW }), Some(Refusal::Denied));
-        assert_eq!(decide(Moment { untrusted: true, ..NOW }), Some(Refusal::Denied));
+        let labels = Labels { untrusted: true, ..Labels::NONE };
+        assert_eq!(decide(Moment { labels, ..NOW }), Some(Refusal::Denied));
         assert_eq!(decide(Moment { risk: 50, open: 2, ..NOW }), Some(Refusal::NotNow));
     }
 

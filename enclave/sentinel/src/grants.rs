@@ -25,6 +25,10 @@ pub struct Granted {
     pub event: Event,
     /// When it was given.
     pub since: Instant,
+    /// Whether it is for calling a tool. Else it is for a generation.
+    pub tool: bool,
+    /// The hold that persons approved, if it took any.
+    pub hold: Option<[u8; 16]>,
 }
 
 /// The table of open grants.
@@ -55,6 +59,11 @@ impl Grants {
         u8::try_from(self.open.values().filter(of_same).count()).unwrap_or(u8::MAX)
     }
 
+    /// Whether an open grant is for calling a tool; `None` if it is not open.
+    pub fn is_for_tool(&self, id: GrantId) -> Option<bool> {
+        self.open.get(&id).map(|(granted, _)| granted.tool)
+    }
+
     /// Uses a grant up. `None` if it was never given, was used before, or is over.
     pub fn consume(&mut self, id: GrantId, now: Instant) -> Option<Granted> {
         let (granted, until) = self.open.remove(&id)?;
@@ -79,14 +88,21 @@ mod tests {
         let policy = "@id(\"all\") permit (principal, action, resource);";
         let point = DecisionPoint::load(schema, policy, "", "").unwrap();
         let now = adyton_attestation::Timestamp::from_secs(1_793_701_230);
-        let moment = Moment { now, risk: 0, approvals: 0, open: 0, untrusted: false };
+        let moment = Moment { now, risk: 0, approvals: 0, open: 0, labels: crate::labels::Labels::NONE };
         point.decide(&Principal::for_tests("t", "s", &[], 0), &Action::ListModels, "m", moment).unwrap()
     }
 
     fn granted_to(pseudonym: [u8; 32]) -> Granted {
         static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
         let event = Event::new(0, pseudonym, 0, 0, adyton_behaviour::Action::Generate);
-        Granted { pseudonym, entry: 0, event, since: *START.get_or_init(Instant::now) }
+        Granted {
+            pseudonym,
+            entry: 0,
+            event,
+            since: *START.get_or_init(Instant::now),
+            tool: false,
+            hold: None,
+        }
     }
 
     fn granted() -> Granted {

@@ -17,12 +17,15 @@ pub mod clock;
 pub mod decision;
 pub mod desk;
 pub mod device;
+pub mod egress;
 pub mod grants;
+pub mod labels;
 pub mod notary;
 pub mod people;
 pub mod release;
 pub mod supervisor;
 pub mod token;
+pub mod tools;
 pub mod transport;
 pub mod watch;
 
@@ -101,7 +104,9 @@ pub fn run(
             Ok(listener)
         };
         let desk = Rc::new(RefCell::new(desk));
-        let end = EnclaveEnd::Worker(Supervisor { desk, notary, release, program }.run(listen).await);
+        let end = EnclaveEnd::Worker(
+            Supervisor { desk, notary, release, program, transport: transport.clone() }.run(listen).await,
+        );
         if let Some(last) = log.append(&Event::Closed { code: end.code() }) {
             // The end comes all the same.
             let _ = log.kept_now(last.index).await;

@@ -11,13 +11,14 @@
 
 use crate::audit::event::Event;
 use crate::desk::{Asked, Desk};
+use crate::egress;
 use crate::notary::Notary;
 use crate::release::Release;
-use crate::transport::{Accepted, Listener};
+use crate::transport::{Accepted, Listener, Transport};
 use crate::watch::LESSONS;
 use adyton_attestation::binding::{EXPORTER_LEN, Role, SessionBinding, spki_sha384};
 use adyton_wire::channel::{self, Channel, ChannelError};
-use adyton_wire::control::{Decision, Denial, ToSentinel, ToWorker};
+use adyton_wire::control::{Action, Decision, Denial, ToSentinel, ToWorker};
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -120,6 +121,8 @@ pub struct Supervisor {
     pub release: Release,
     /// The worker.
     pub program: WorkerProgram,
+    /// The way to the host, for what is granted to leave.
+    pub transport: Transport,
 }
 
 impl Supervisor {
@@ -189,6 +192,7 @@ impl Supervisor {
         let start = ToWorker::Start {
             guardrails: self.release.text("guardrails.toml"),
             peers: self.release.text("peers.json"),
+            tools: self.desk.borrow().tools().list(),
         };
         let files = [self.release.weights.as_fd(), self.release.manifest_file.as_fd()];
         worker.send(&start, &files).await?;
@@ -269,7 +273,15 @@ impl Supervisor {
                 let asked = Asked { token: &token, attested, session, action: &action };
                 let decided = self.desk.borrow_mut().decide(&asked);
                 match decided {
-                    (decision, Some(entry)) => self.grant_when_kept(worker, id, decision, entry),
+                    (decision, Some(entry)) => {
+                        let reach = match &action {
+                            Action::CallTool { tool, .. } => {
+                                self.desk.borrow().destination(tool).map(str::to_owned)
+                            }
+                            Action::ListModels | Action::Generate { .. } => None,
+                        };
+                        self.grant_when_kept(worker, id, (decision, entry), reach);
+                    }
                     (decision, None) => return worker.send(&ToWorker::Decision(id, decision), &[]).await,
                 }
             }
@@ -277,6 +289,7 @@ impl Supervisor {
                 let told = self.desk.borrow_mut().hear(&token, attested, &wish);
                 return worker.send(&ToWorker::People(id, told), &[]).await;
             }
+            ToSentinel::Called { grant, bytes, came } => self.desk.borrow_mut().called(grant, bytes, came),
             ToSentinel::Release { grant } => self.desk.borrow_mut().release(grant),
             ToSentinel::Seal { id, grant, account } => {
                 let sealed = self.desk.borrow_mut().seal(grant, account);
@@ -295,22 +308,37 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Hands a grant over once its entry is on the host's disk; takes it back if it is not in time.
-    fn grant_when_kept(&self, worker: &Worker, id: u64, decision: Decision, entry: u64) {
+    /// Hands a grant over once its entry is on the host's disk, with a socket to where it reaches if it reaches anywhere;
+    /// takes it back if either is not in time.
+    fn grant_when_kept(
+        &self,
+        worker: &Worker,
+        id: u64,
+        (decision, entry): (Decision, u64),
+        reach: Option<String>,
+    ) {
         let (desk, channel) = (Rc::clone(&self.desk), Rc::clone(&worker.channel));
-        let log = desk.borrow().log().clone();
+        let (log, transport) = (desk.borrow().log().clone(), self.transport.clone());
         tokio::task::spawn_local(async move {
-            let decision = if log.kept_now(entry).await {
+            let kept = log.kept_now(entry).await;
+            let socket = match &reach {
+                Some(address) if kept => egress::open(&transport, address).await,
+                _ => None,
+            };
+            let decision = if kept && socket.is_some() == reach.is_some() {
                 decision
             } else {
                 if let Decision::Granted { grant, .. } = decision {
                     desk.borrow_mut().release(grant);
                 }
-                log.refuse();
-                Decision::Denied(Denial::AuditUnavailable)
+                if !kept {
+                    log.refuse();
+                }
+                Decision::Denied(if kept { Denial::Unreachable } else { Denial::AuditUnavailable })
             };
+            let sockets: Vec<BorrowedFd<'_>> = socket.iter().map(OwnedFd::as_fd).collect();
             // If the worker is gone, the main loop sees it.
-            let _ = channel.send(&ToWorker::Decision(id, decision), &[]).await;
+            let _ = channel.send(&ToWorker::Decision(id, decision), &sockets).await;
         });
     }
 

@@ -66,10 +66,22 @@ impl Watch {
             Action::Generate { purpose, prompt_bytes, max_tokens, .. } => {
                 (Seen::Generate, purpose.as_str(), Some(*prompt_bytes), Some(*max_tokens))
             }
+            Action::CallTool { purpose, argument_bytes, .. } => {
+                (Seen::CallTool, purpose.as_str(), Some(*argument_bytes), None)
+            }
         };
         let Request { principal, session, now, .. } = request;
         let purpose = self.digest(purpose);
-        Event { prompt_bytes, max_tokens, ..Event::new(now.as_millis(), principal, session, purpose, action) }
+        let tool = match request.action {
+            Action::CallTool { tool, .. } => Some(self.digest(tool)),
+            Action::ListModels | Action::Generate { .. } => None,
+        };
+        Event {
+            prompt_bytes,
+            max_tokens,
+            tool,
+            ..Event::new(now.as_millis(), principal, session, purpose, action)
+        }
     }
 
     fn digest(&self, name: &str) -> u64 {

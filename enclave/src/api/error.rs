@@ -183,6 +183,15 @@ impl From<Denial> for ApiError {
                 "audit_unavailable",
                 "the host does not keep the audit log, and nothing is done without it; ask its operator",
             ),
+            Denial::UnknownTool => {
+                ApiError::parameter("metadata.tools", "no_such_tool", "this enclave has no such tool")
+            }
+            Denial::Unreachable => ApiError::new(
+                StatusCode::BAD_GATEWAY,
+                "server_error",
+                "tool_unreachable",
+                "the host does not connect the enclave to that tool; ask its operator (`adyton-host run --egress`)",
+            ),
             Denial::Offline => ApiError::offline(),
             Denial::Deferred => ApiError::new(
                 StatusCode::TOO_MANY_REQUESTS,

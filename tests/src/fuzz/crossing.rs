@@ -138,6 +138,11 @@ fn to_sentinel() -> Vec<ToSentinel> {
         ask(vec![b'x'; MAX_TOKEN], generate),
         ask(Vec::new(), Action::ListModels),
         ToSentinel::Seal { id: 1, grant: GrantId([8; 16]), account },
+        ToSentinel::Called { grant: GrantId([8; 16]), bytes: 100, came: true },
+        ask(
+            vec![b'x'],
+            Action::CallTool { tool: "t".into(), purpose: "p".into(), request: [7; 32], argument_bytes: 9 },
+        ),
         wish(Wish::State),
         wish(Wish::Holds),
         wish(Wish::Hold([1; 16])),
@@ -153,7 +158,7 @@ fn to_worker() -> Vec<ToWorker> {
         valid_for_ms: 60_000,
     };
     vec![
-        ToWorker::Start { guardrails: "max_messages = 1".into(), peers: "[]".into() },
+        ToWorker::Start { guardrails: "max_messages = 1".into(), peers: "[]".into(), tools: Vec::new() },
         ToWorker::Connection,
         ToWorker::Lease { valid_for_ms: 3000 },
         ToWorker::Decision(4, Decision::Held { hold: [1; 16], missing: 2, ends_in_ms: 900_000 }),

@@ -13,5 +13,6 @@ mod refusals;
 mod strangers;
 mod sudden_death;
 mod support;
+mod tools;
 mod verification;
 mod worker;

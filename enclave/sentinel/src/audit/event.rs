@@ -125,6 +125,17 @@ pub enum Event<'a> {
         /// The index of its entry.
         grant: u64,
     },
+    /// A tool was called.
+    Called {
+        /// For whom.
+        principal: [u8; 32],
+        /// The index of its grant's entry.
+        grant: u64,
+        /// Bytes of the result.
+        bytes: u32,
+        /// Whether there was one.
+        came: bool,
+    },
     /// An answer was given: a receipt was signed for it.
     Receipt {
         /// To whom.
@@ -227,6 +238,11 @@ impl Event<'_> {
             Event::Receipt { principal, grant, sequence, account } => {
                 ("receipt", Some(*principal), receipt(*grant, *sequence, account))
             }
+            Event::Called { principal, grant, bytes, came } => (
+                "called",
+                Some(*principal),
+                vec![number("grant", *grant), number("bytes", u64::from(*bytes)), flag("came", *came)],
+            ),
             Event::Unsealed { reason } => ("unsealed", None, vec![text("reason", reason)]),
             Event::Interrupted { refused } => ("interrupted", None, vec![number("refused", *refused)]),
             Event::Closed { code } => ("closed", None, vec![number("code", u64::from(*code))]),
@@ -247,6 +263,17 @@ fn asked(action: &Action, attested: bool) -> Vec<(String, Scalar)> {
                 text("purpose", purpose),
                 number("max-tokens", u64::from(*max_tokens)),
                 number("prompt-bytes", u64::from(*prompt_bytes)),
+                flag("attested", attested),
+            ]
+        }
+        Action::CallTool { tool, purpose, request, argument_bytes } => {
+            let short = |text: &String| if text.len() <= MAX_PURPOSE { text.clone() } else { String::new() };
+            vec![
+                text("action", "call-tool"),
+                text("tool", &short(tool)),
+                text("purpose", &short(purpose)),
+                bytes("arguments", request),
+                number("argument-bytes", u64::from(*argument_bytes)),
                 flag("attested", attested),
             ]
         }
@@ -278,6 +305,8 @@ fn code(denial: Denial) -> &'static str {
         Denial::UnknownModel => "model_not_found",
         Denial::Busy => "too_many_grants",
         Denial::AuditUnavailable => "audit_unavailable",
+        Denial::UnknownTool => "no_such_tool",
+        Denial::Unreachable => "tool_unreachable",
         Denial::Deferred => "deferred",
         Denial::Declined => "approval_declined",
         Denial::Unanswered => "approval_timeout",

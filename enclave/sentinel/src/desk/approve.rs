@@ -8,6 +8,7 @@
 
 use super::{Asked, Desk, Entry, Wanted};
 use crate::decision::Moment;
+use crate::labels::Labels;
 use crate::people::holds::{self, Subject};
 use crate::people::{Heard, Now, Voter};
 use crate::token::Principal;
@@ -28,9 +29,7 @@ impl Desk {
         wanted: Wanted,
         now: Now,
     ) -> Result<Decision, Denial> {
-        let (Some(subject), Action::Generate { purpose, max_tokens, prompt_bytes, .. }) =
-            (subject, asked.action)
-        else {
+        let (Some(subject), (purpose, max_tokens, prompt_bytes)) = (subject, sizes(asked.action)) else {
             return Err(Denial::Forbidden);
         };
         if usize::from(wanted.persons) > self.people.approvers.len() {
@@ -46,8 +45,8 @@ impl Desk {
             tenant: shortened(&who.tenant),
             purpose: shortened(purpose),
             request: subject.request,
-            max_tokens: *max_tokens,
-            prompt_bytes: *prompt_bytes,
+            max_tokens,
+            prompt_bytes,
             risk: wanted.risk,
             policies: shortened(&wanted.policies),
             persons: wanted.persons,
@@ -90,7 +89,8 @@ impl Desk {
             Wish::Hold(hold) => hex::encode(hold),
             Wish::State | Wish::Holds | Wish::Ballot { .. } => "state".to_owned(),
         };
-        let moment = Moment { now: now.time, risk: 0, approvals: 0, open: 0, untrusted: false };
+        let labels = Labels::NONE;
+        let moment = Moment { now: now.time, risk: 0, approvals: 0, open: 0, labels };
         self.point.may_approve(principal, &hold, moment).map_err(|_| Denial::Forbidden)?;
         match wish {
             Wish::State => Ok(Told::State(self.state())),
@@ -147,6 +147,15 @@ impl Desk {
             drift: self.watch.drift(),
             cold: self.watch.is_cold(),
         }
+    }
+}
+
+/// Purpose, most tokens and size of what is asked for.
+fn sizes(action: &Action) -> (&str, u32, u32) {
+    match action {
+        Action::ListModels => ("", 0, 0),
+        Action::Generate { purpose, max_tokens, prompt_bytes, .. } => (purpose, *max_tokens, *prompt_bytes),
+        Action::CallTool { purpose, argument_bytes, .. } => (purpose, 0, *argument_bytes),
     }
 }
 

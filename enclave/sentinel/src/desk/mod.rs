@@ -16,12 +16,14 @@ use crate::audit::event::Event as Entry;
 use crate::clock::Clock;
 use crate::decision::{DecisionPoint, Moment, Permit, Refusal};
 use crate::grants::{Granted, Grants, LIFETIME};
+use crate::labels::{Labels, Sessions};
 use crate::people::approvers::{Approvers, ApproversError};
 use crate::people::holds::Subject;
 use crate::people::standing::Reason;
 use crate::people::{Now, People};
 use crate::release::Release;
 use crate::token::{Issuers, IssuersError, Principal};
+use crate::tools::{Tools, ToolsError};
 use crate::watch::{Request, SettingsError, Watch};
 use adyton_attestation::receipt::ReceiptSigner;
 use adyton_behaviour::{Event, Outcome};
@@ -49,6 +51,9 @@ pub enum DeskError {
     /// The approvers were refused.
     #[error(transparent)]
     Approvers(#[from] ApproversError),
+    /// The tools were refused.
+    #[error(transparent)]
+    Tools(#[from] ToolsError),
     /// The settings of behaviour were refused.
     #[error("behaviour.toml: {0}")]
     Behaviour(#[from] SettingsError),
@@ -68,6 +73,8 @@ pub struct Desk {
     log: Log,
     people: People,
     watch: Watch,
+    tools: Tools,
+    sessions: Sessions,
     /// The worker's process must end.
     kill: bool,
     /// How often grants were used that were none.
@@ -127,6 +134,8 @@ impl Desk {
             log: Log::new(boot, Rc::clone(&signer), auditors, Arc::clone(&clock)),
             people: People::new(approvers, boot, clock.now()),
             watch: Watch::new(behaviour, clock.now()).ok_or(DeskError::Randomness)?,
+            tools: Tools::parse(&release.text("tools.toml"))?,
+            sessions: Sessions::default(),
             kill: false,
             false_grants: 0,
             point: DecisionPoint::load(
@@ -201,8 +210,8 @@ impl Desk {
         let Asked { session, action, .. } = *asked;
         let event = self.watch.event(Request { principal: pseudonym, session, action, now: now.time });
         let subject = subject(pseudonym, action);
-        let moment = self.moment(&event, subject.as_ref(), action, now);
-        let decided = match self.point.decide(&principal, action, &self.facts.model, moment) {
+        let moment = self.moment(&event, subject.as_ref(), asked, now);
+        let decided = match self.permit(&principal, action, moment) {
             Ok(permit) => self.grant(permit, event.clone(), asked, subject.as_ref(), now),
             Err(Refusal::NeedsPersons { persons, policies }) => {
                 let wanted = Wanted { persons, policies, risk: moment.risk };
@@ -226,16 +235,59 @@ impl Desk {
         if self.watch.is_quarantined(principal) {
             return Err(Denial::Quarantined);
         }
-        self.check_model(action)
+        self.check_name(action)
     }
 
-    fn moment(&self, event: &Event, subject: Option<&Subject>, action: &Action, now: Now) -> Moment {
+    /// What the policies say. A tool must be permitted, and so must be what leaves for where it reaches.
+    fn permit(&self, principal: &Principal, action: &Action, moment: Moment) -> Result<Permit, Refusal> {
+        let permit = self.point.decide(principal, action, &self.facts.model, moment)?;
+        if let Action::CallTool { tool, purpose, argument_bytes, .. } = action {
+            let destination = self.destination(tool).ok_or(Refusal::Denied)?;
+            self.point.may_reach(principal, destination, purpose, *argument_bytes, moment)?;
+        }
+        Ok(permit)
+    }
+
+    /// Where a tool reaches.
+    pub fn destination(&self, tool: &str) -> Option<&str> {
+        self.tools.get(tool).map(|tool| tool.destination.as_str())
+    }
+
+    /// All tools, for the worker.
+    pub fn tools(&self) -> &Tools {
+        &self.tools
+    }
+
+    /// What a session has taken in once this has happened.
+    fn labels(&self, action: &Action) -> Labels {
+        match action {
+            Action::ListModels => Labels::NONE,
+            Action::Generate { untrusted, .. } => Labels { untrusted: *untrusted, ..Labels::NONE },
+            Action::CallTool { tool, .. } => {
+                let tool = self.tools.get(tool);
+                Labels {
+                    // Nobody vouches for what a tool says.
+                    untrusted: true,
+                    private: tool.is_none_or(|tool| tool.private),
+                    outside: tool.is_none_or(|tool| self.point.is_outside(&tool.destination)),
+                    confidentiality: tool.map_or(3, |tool| tool.classification),
+                }
+            }
+        }
+    }
+
+    fn moment(&self, event: &Event, subject: Option<&Subject>, asked: &Asked<'_>, now: Now) -> Moment {
+        let before = self.sessions.of(asked.session);
         Moment {
             now: now.time,
             risk: self.watch.risk(event),
             approvals: subject.map_or(0, |subject| self.people.holds.approvals(subject, now.instant)),
             open: self.grants.open_of(&event.principal, now.instant),
-            untrusted: matches!(action, Action::Generate { untrusted: true, .. }),
+            // A prompt is taken in by the asking; a tool's result comes after it.
+            labels: match asked.action {
+                Action::Generate { .. } => before.and(self.labels(asked.action)),
+                Action::ListModels | Action::CallTool { .. } => before,
+            },
         }
     }
 
@@ -252,23 +304,40 @@ impl Desk {
             return Err(Denial::AuditUnavailable);
         }
         let (principal, action, attested) = (event.principal, asked.action, asked.attested);
-        let Action::Generate { max_tokens, .. } = action else {
-            let noted = self.log.append(&Entry::Models { principal });
-            self.observe(&event);
-            return noted.map(|_| (Decision::Permitted, None)).ok_or(Denial::AuditUnavailable);
+        let max_tokens = match action {
+            Action::ListModels => {
+                let noted = self.log.append(&Entry::Models { principal });
+                self.observe(&event);
+                return noted.map(|_| (Decision::Permitted, None)).ok_or(Denial::AuditUnavailable);
+            }
+            Action::Generate { max_tokens, .. } => permit.bounded(*max_tokens),
+            Action::CallTool { .. } => 0,
         };
-        let max_tokens = permit.bounded(*max_tokens);
+        let tool = matches!(action, Action::CallTool { .. });
         // One thread: nobody appends between this and the entry below.
-        let granted = Granted { pseudonym: principal, entry: self.log.next(), event, since: now.instant };
-        let grant = self.grants.open(permit, granted, now.instant).ok_or(Denial::Busy)?;
-        let hold = subject.and_then(|subject| self.people.holds.use_up(subject));
+        let entry = self.log.next();
+        let hold = subject.and_then(|subject| self.people.holds.lend(subject));
+        let granted = Granted { pseudonym: principal, entry, event, since: now.instant, tool, hold };
+        let Some(grant) = self.grants.open(permit, granted, now.instant) else {
+            self.give_back(hold);
+            return Err(Denial::Busy);
+        };
         let Some(placed) = self.log.append(&Entry::Grant { principal, action, attested, hold }) else {
             self.grants.consume(grant, now.instant);
+            self.give_back(hold);
             return Err(Denial::AuditUnavailable);
         };
+        self.sessions.add(asked.session, self.labels(action));
         let valid_for_ms = u32::try_from(LIFETIME.as_millis()).unwrap_or(u32::MAX);
         let decision = Decision::Granted { grant, principal, max_tokens, valid_for_ms };
         Ok((decision, Some(placed.index)))
+    }
+
+    /// A grant on a hold came to nothing.
+    fn give_back(&mut self, hold: Option<[u8; 16]>) {
+        if let Some(hold) = hold {
+            self.people.holds.give_back(&hold);
+        }
     }
 
     /// A denial by policy or person is counted by behaviour, and each is an entry. While the log is not kept entries are only
@@ -331,10 +400,12 @@ impl Desk {
         &mut self.watch
     }
 
-    /// The model asked for must be the one that is loaded.
-    fn check_model(&self, action: &Action) -> Result<(), Denial> {
+    /// The model asked for must be the one that is loaded, and the tool one that there is.
+    fn check_name(&self, action: &Action) -> Result<(), Denial> {
         match action {
             Action::ListModels => Ok(()),
+            Action::CallTool { tool, .. } if self.tools.get(tool).is_some() => Ok(()),
+            Action::CallTool { .. } => Err(Denial::UnknownTool),
             Action::Generate { model, .. } if *model == self.facts.model => Ok(()),
             Action::Generate { .. } => Err(Denial::UnknownModel),
         }
@@ -352,7 +423,9 @@ impl Desk {
 /// What a hold of a request would be for; a list of models is not worth one.
 fn subject(principal: [u8; 32], action: &Action) -> Option<Subject> {
     match action {
-        Action::Generate { request, .. } => Some(Subject { principal, request: *request }),
+        Action::Generate { request, .. } | Action::CallTool { request, .. } => {
+            Some(Subject { principal, request: *request })
+        }
         Action::ListModels => None,
     }
 }

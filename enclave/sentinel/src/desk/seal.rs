@@ -33,10 +33,15 @@ impl Desk {
 
     fn try_seal(&mut self, grant: GrantId, account: Account) -> Result<(Vec<u8>, u64), &'static str> {
         let now = Instant::now();
+        if self.grants.is_for_tool(grant) == Some(true) {
+            self.count_false_grant();
+            return Err("the grant is for a tool");
+        }
         let Some(mut granted) = self.grants.consume(grant, now) else {
             self.count_false_grant();
             return Err("no such grant");
         };
+        self.happened(granted.hold);
         watch::answered(&mut granted.event, &account, now.duration_since(granted.since));
         self.observe(&granted.event);
         let short = |(stage, word): &(String, String)| stage.len() <= MAX_WORD && word.len() <= MAX_WORD;
@@ -70,9 +75,38 @@ impl Desk {
 
     /// Takes a grant back that nothing came of. One that is not open changes nothing.
     pub fn release(&mut self, grant: GrantId) {
-        if let Some(Granted { pseudonym, entry, event, .. }) = self.grants.consume(grant, Instant::now()) {
+        if let Some(Granted { pseudonym, entry, event, hold, .. }) =
+            self.grants.consume(grant, Instant::now())
+        {
             self.observe(&event);
+            self.give_back(hold);
             self.log.append(&Entry::Returned { principal: pseudonym, grant: entry });
+        }
+    }
+
+    /// What came of calling a tool under a grant; uses it up.
+    pub fn called(&mut self, grant: GrantId, bytes: u32, came: bool) {
+        if self.grants.is_for_tool(grant) != Some(true) {
+            self.count_false_grant();
+            return;
+        }
+        let now = Instant::now();
+        if let Some(Granted { pseudonym, entry, mut event, since, hold, .. }) =
+            self.grants.consume(grant, now)
+        {
+            self.happened(hold);
+            event.response_bytes = Some(bytes);
+            event.duration_ms =
+                Some(u32::try_from(now.duration_since(since).as_millis()).unwrap_or(u32::MAX));
+            self.observe(&event);
+            self.log.append(&Entry::Called { principal: pseudonym, grant: entry, bytes, came });
+        }
+    }
+
+    /// What persons approved has happened, once.
+    fn happened(&mut self, hold: Option<[u8; 16]>) {
+        if let Some(hold) = hold {
+            self.people.holds.use_up(&hold);
         }
     }
 
@@ -88,5 +122,7 @@ impl Desk {
     /// Forgets the grants of a worker that is gone.
     pub fn revoke_all(&mut self) {
         self.grants.clear();
+        self.sessions.clear();
+        self.people.holds.forget_lent();
     }
 }

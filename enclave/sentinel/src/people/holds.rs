@@ -1,7 +1,7 @@
 //! Holds: requests that wait until enough persons have approved exactly them.
 //!
 //! ```text
-//! asked -> open -> enough said yes -> asked again, granted, gone
+//! asked -> open -> enough said yes -> asked again, granted -> it happened -> gone
 //!            |---> one said no     -> declined until its end
 //!            '---> its end came    -> told once, gone
 //! ```
@@ -40,6 +40,8 @@ pub type Shown = HoldView;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Open,
+    /// A grant was given on it, and nothing has come of that yet.
+    Lent,
     Declined,
 }
 
@@ -145,11 +147,29 @@ impl Holds {
         self.all.get(name).map(|hold| hold.subject.principal)
     }
 
-    /// What was approved has been granted: the hold is gone. Returns its name.
-    pub fn use_up(&mut self, subject: &Subject) -> Option<[u8; 16]> {
+    /// What was approved is granted: until something comes of it the hold is good for nothing else. Returns its name.
+    pub fn lend(&mut self, subject: &Subject) -> Option<[u8; 16]> {
         let name = *self.of(subject)?.0;
-        self.all.remove(&name);
+        let hold = self.all.get_mut(&name).filter(|hold| hold.state == State::Open)?;
+        hold.state = State::Lent;
         Some(name)
+    }
+
+    /// Nothing came of the grant: the hold is what it was.
+    pub fn give_back(&mut self, name: &[u8; 16]) {
+        if let Some(hold) = self.all.get_mut(name).filter(|hold| hold.state == State::Lent) {
+            hold.state = State::Open;
+        }
+    }
+
+    /// Whoever had the grants is gone, and what came of them is not known: these holds are gone, too.
+    pub fn forget_lent(&mut self) {
+        self.all.retain(|_, hold| hold.state != State::Lent);
+    }
+
+    /// What was approved has happened: the hold is gone.
+    pub fn use_up(&mut self, name: &[u8; 16]) {
+        self.all.remove(name);
     }
 
     /// The open holds, oldest first. `names` tells approvers by number.
@@ -216,7 +236,12 @@ mod tests {
         assert_eq!(vote(0, true), Ok(1), "one voter counts once");
         assert_eq!(vote(1, true), Ok(0));
         assert_eq!(holds.approvals(&SUBJECT, now), 2);
-        assert_eq!(holds.use_up(&SUBJECT), Some(first.hold));
+        assert_eq!(holds.lend(&SUBJECT), Some(first.hold));
+        assert_eq!((holds.approvals(&SUBJECT, now), holds.lend(&SUBJECT)), (0, None), "one grant at a time");
+        holds.give_back(&first.hold);
+        assert_eq!((holds.approvals(&SUBJECT, now), holds.lend(&SUBJECT)), (2, Some(first.hold)));
+        holds.use_up(&first.hold);
+        holds.forget_lent();
         assert_eq!(holds.approvals(&SUBJECT, now), 0);
         assert!(holds.vote(&first.hold, &[7; 32], 2, true, now).is_err());
         let second = holds.wait(SUBJECT, shown(2), now).unwrap();
