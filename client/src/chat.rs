@@ -27,6 +27,8 @@ pub struct Question {
     pub prompt: String,
     /// The declared purpose.
     pub purpose: Option<String>,
+    /// Tools of the enclave that it may call, by name.
+    pub tools: Vec<String>,
     /// Most tokens of the answer.
     pub max_tokens: Option<u32>,
     /// Sampling temperature.
@@ -140,7 +142,14 @@ fn request_body(question: &Question, model: &str) -> Value {
     set("max_tokens", question.max_tokens.map(Value::from));
     set("temperature", question.temperature.map(Value::from));
     set("seed", question.seed.map(Value::from));
-    set("metadata", question.purpose.as_ref().map(|purpose| json!({ "purpose": purpose })));
+    let mut metadata = serde_json::Map::new();
+    if let Some(purpose) = &question.purpose {
+        metadata.insert("purpose".to_owned(), json!(purpose));
+    }
+    if !question.tools.is_empty() {
+        metadata.insert("tools".to_owned(), json!(question.tools.join(",")));
+    }
+    set("metadata", (!metadata.is_empty()).then_some(Value::Object(metadata)));
     body
 }
 

@@ -45,6 +45,7 @@ pub(super) async fn chat(anchor: &TrustAnchor, chat: Chat, json: bool) -> Result
         system: chat.system,
         prompt,
         purpose: chat.purpose,
+        tools: chat.tools,
         max_tokens: chat.max_tokens,
         temperature: chat.temperature,
         seed: chat.seed,

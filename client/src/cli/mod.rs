@@ -206,6 +206,9 @@ struct Chat {
     /// Sampling seed.
     #[arg(long)]
     seed: Option<i64>,
+    /// A tool of the enclave that it may call; may be repeated.
+    #[arg(long = "tool", value_name = "NAME")]
+    tools: Vec<String>,
     /// Keep the receipt, with everything needed to verify it later, in this file.
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,

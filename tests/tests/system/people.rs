@@ -293,7 +293,8 @@ async fn quarantine_cuts_what_is_under_way_and_holds_until_two_restore() {
     let operator = connect(&world.target(), &world.policy().unwrap()).await.unwrap();
     let (started, mut begun) = tokio::sync::mpsc::unbounded_channel();
     let asked = question(1000);
-    let asking = chat(&session, &anchor, Some(&chatter), &asked, |_| drop(started.send(Instant::now())));
+    let note = |_: &str| started.send(Instant::now()).unwrap();
+    let asking = chat(&session, &anchor, Some(&chatter), &asked, note);
     let ordering = async {
         begun.recv().await.unwrap();
         order(&world, &operator, 0, Order::Quarantine).await.unwrap();
