@@ -3,6 +3,7 @@
 // Tests say `unwrap` and `panic`: that is how they fail.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod aarm;
 mod attacks;
 mod audit;
 mod lies;

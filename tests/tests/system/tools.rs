@@ -1,10 +1,9 @@
 //! Tools that the enclave calls itself: a real server with a real certificate, reached through the host, permitted by the
 //! sentinel, and believed by nobody.
 
-use crate::support::{HANG, plan, session};
-use adyton_client::audit::Auditor;
+use crate::support::{self, HANG, audited, plan, session};
 use adyton_client::session::AttestedSession;
-use adyton_tests::world::{AUDIT_FOLDER, ISSUER, Plan, World};
+use adyton_tests::world::{ISSUER, Plan, World};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -97,8 +96,6 @@ fn tools(weather: &Weather, extra: &str) -> String {
 
 /// A world whose host connects to `egress`, and an auditor's key for its log.
 fn world_with(weather: &Weather, extra: &str, egress: &[String]) -> World {
-    let (auditor, key) = Auditor::generate().unwrap();
-    let auditors = json!([{ "name": "ann", "x25519": hex::encode(auditor.public()) }]).to_string();
     let resources = format!(
         "[Destination.\"{}\"]\noutside = true\n[Tool.weather]\nconsequential = false\ndomain = \"weather\"\n",
         weather.address
@@ -114,9 +111,7 @@ fn world_with(weather: &Weather, extra: &str, egress: &[String]) -> World {
         ("resources.toml", resources),
         ("approvers.json", approvers.to_string()),
     ];
-    let world = World::start(&Plan { policy, auditors, egress: egress.to_vec(), ..plan() }).unwrap();
-    std::fs::write(world.path("auditor.key"), key.as_bytes()).unwrap();
-    world
+    audited(Plan { policy, egress: egress.to_vec(), ..plan() })
 }
 
 fn world(weather: &Weather) -> World {
@@ -147,13 +142,7 @@ async fn entries(world: &World, session: &AttestedSession, kind: &str) -> Vec<Va
     let token = caller(world);
     let sent = session.send(Method::POST, "/v1/chat/completions", Some(&token), body.to_string().into());
     sent.await.unwrap().into_body().collect().await.unwrap();
-    let mut show = world.client().unwrap();
-    show.args(["--json", "audit", "show"]).arg(world.path(AUDIT_FOLDER));
-    let shown = show.arg("--auditor-key").arg(world.path("auditor.key")).output().unwrap();
-    assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
-    let lines = String::from_utf8(shown.stdout).unwrap();
-    let all = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    all.filter(|entry| entry["kind"] == kind).collect()
+    support::entries(world).into_iter().filter(|entry| entry["kind"] == kind).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
