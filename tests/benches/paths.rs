@@ -98,12 +98,18 @@ async fn side_by_side(world: &World) -> Result<()> {
     let session = connect(&world.target(), &world.policy()?).await?;
     for (size, streams) in [(64, 1), (512, 1), (128, 8)] {
         let (mut engine, mut path) = (Vec::new(), Vec::new());
+        let (mut sentinel, mut whole) = (0.0, 0.0);
         for turn in 0..=RUNS {
             // New prompts in each turn: a session's next turn need not read again what it read before.
             let prompts: Vec<String> =
                 (0..streams).map(|n| alone.prompt(size, turn * streams + n)).collect::<Result<_>>()?;
             let inside = alone.run(Askers::One, &prompts, TOKENS as usize)?;
+            let before =
+                (cpu_seconds(world, "adyton-sim-enclave")?, cpu_seconds(world, "adyton-sim-worker")?);
             let outside = path_run(world, &session, &prompts).await?;
+            let spent = cpu_seconds(world, "adyton-sim-enclave")? - before.0;
+            sentinel += spent;
+            whole += spent + cpu_seconds(world, "adyton-sim-worker")? - before.1;
             // The first of each warms caches and is not counted.
             if turn > 0 {
                 path.push(outside);
@@ -111,8 +117,20 @@ async fn side_by_side(world: &World) -> Result<()> {
             }
         }
         compare(size, streams, &engine, &path);
+        show("  processor time of the sentinel, of both", format!("{:.2} %", 100.0 * sentinel / whole));
     }
     Ok(())
+}
+
+/// Processor time that a program of the enclave has taken so far.
+fn cpu_seconds(world: &World, program: &str) -> Result<f64> {
+    let pid = *world.descendants(program)?.first().context("the program is gone")?;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name in parentheses may hold anything; utime and stime are the twelfth and thirteenth field after it (proc(5)),
+    // in hundredths of a second wherever Linux runs on these processors.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).context("the times");
+    Ok((ticks(11)? + ticks(12)?) / 100.0)
 }
 
 /// Times of some answers that were asked for together.

@@ -1,6 +1,8 @@
 //! What the running worker may do, as the kernel tells it.
 
 use crate::support::world;
+use adyton_wire::ports::{AUDIT_PORT, BLOB_PORT, EGRESS_PORT, METRICS_PORT};
+use std::collections::BTreeSet;
 use std::fs;
 
 /// The value of a line `Name:  value` in a file of `/proc`.
@@ -31,4 +33,47 @@ fn each_thread_of_the_worker_is_under_the_filters() {
         let status = fs::read_to_string(thread.path().join("status")).unwrap();
         assert_eq!(line(&status, "Seccomp:"), "2");
     }
+}
+
+/// The sockets that a process holds, by inode.
+fn sockets(pid: u32) -> BTreeSet<String> {
+    let held = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+    let names = held.filter_map(|fd| fs::read_link(fd.path()).ok()?.to_str().map(str::to_owned));
+    let inode = |name: String| Some(name.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned());
+    names.filter_map(inode).collect()
+}
+
+/// A table of `/proc/net`, in columns.
+fn table(name: &str) -> Vec<Vec<String>> {
+    let text = fs::read_to_string(format!("/proc/net/{name}")).unwrap_or_default();
+    let columns = |line: &str| line.split_whitespace().map(str::to_owned).collect();
+    text.lines().skip(1).map(columns).collect()
+}
+
+#[test]
+fn nobody_talks_to_whom_the_ports_do_not_name() {
+    let mut world = world();
+    let host = world.host().id();
+    let enclave = world.descendants("adyton-sim-enclave").unwrap()[0];
+    let worker = world.descendants("adyton-sim-worker").unwrap()[0];
+    let inside: BTreeSet<String> = sockets(enclave).union(&sockets(worker)).cloned().collect();
+    assert!(!inside.is_empty());
+    // The tenth column of these is the inode (proc(5)).
+    for protocol in ["tcp", "tcp6", "udp", "udp6", "raw", "raw6"] {
+        let held = table(protocol).into_iter().filter(|row| row.get(9).is_some_and(|inode| inside.contains(inode)));
+        assert_eq!(held.count(), 0, "the enclave holds a socket of {protocol}");
+    }
+    let bus = world.path("bus").display().to_string();
+    // Num RefCount Protocol Flags Type St Inode Path; 03 is connected, 01 is not.
+    let unix = table("unix");
+    let of = |held: &BTreeSet<String>, state: &str| -> BTreeSet<String> {
+        let ours = unix.iter().filter(|row| row[5] == state && held.contains(&row[6]));
+        ours.filter_map(|row| row.get(7)?.strip_prefix(&bus).map(str::to_owned)).collect()
+    };
+    assert_eq!(of(&sockets(enclave), "01"), BTreeSet::from([String::new()]), "the sentinel listens on the bus alone");
+    assert!(of(&sockets(worker), "01").is_empty(), "the worker listens");
+    let ports = [BLOB_PORT, AUDIT_PORT, METRICS_PORT, EGRESS_PORT].map(|port| format!("_{port}"));
+    let reached = of(&sockets(host), "03");
+    assert!(reached.iter().all(|end| ports.contains(end)), "{reached:?}");
+    assert!(reached.contains(&format!("_{AUDIT_PORT}")));
 }
