@@ -60,7 +60,7 @@ impl Desk {
         };
         let pending = self.people.holds.wait(subject, shown, now.instant)?;
         if pending.new {
-            let Subject { principal, request } = subject;
+            let Subject { principal, request, .. } = subject;
             let (hold, persons) = (pending.hold, wanted.persons);
             let policies = &wanted.policies;
             self.log.append(&Entry::Hold { principal, hold, request, persons, policies });

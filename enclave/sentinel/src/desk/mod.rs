@@ -27,6 +27,7 @@ use adyton_attestation::receipt::ReceiptSigner;
 use adyton_behaviour::{Event, Outcome};
 use adyton_decision::PackError;
 use adyton_wire::control::{Action, Decision, Denial, Token};
+use ring::digest::{Context, SHA256};
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::rc::Rc;
@@ -352,7 +353,24 @@ impl Desk {
 /// What a hold of a request would be for; a list of models is not worth one.
 fn subject(principal: [u8; 32], action: &Action) -> Option<Subject> {
     match action {
-        Action::Generate { request, .. } => Some(Subject { principal, request: *request }),
+        Action::Generate { request, .. } => {
+            Some(Subject { principal, request: *request, terms: terms(action) })
+        }
         Action::ListModels => None,
     }
+}
+
+/// Everything of a request but its text, as a digest. The model is the one that is loaded.
+fn terms(action: &Action) -> [u8; 32] {
+    let mut context = Context::new(&SHA256);
+    if let Action::Generate { model: _, purpose, max_tokens, prompt_bytes, request: _, untrusted } = action {
+        context.update(&(purpose.len() as u64).to_be_bytes());
+        context.update(purpose.as_bytes());
+        context.update(&max_tokens.to_be_bytes());
+        context.update(&prompt_bytes.to_be_bytes());
+        context.update(&[u8::from(*untrusted)]);
+    }
+    let mut out = [0; 32];
+    out.copy_from_slice(context.finish().as_ref());
+    out
 }

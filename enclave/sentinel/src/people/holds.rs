@@ -24,13 +24,15 @@ pub const LIFETIME: Duration = Duration::from_secs(15 * 60);
 /// Most open holds of one principal.
 const MAX_EACH: usize = 8;
 
-/// What a hold is for: a principal's pseudonym, and the digest of its request.
+/// What a hold is for. All of it must be the same when what was approved is asked for again: the worker, which names it, may lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Subject {
     /// Who asks.
     pub principal: [u8; 32],
     /// SHA-256 of the request's body.
     pub request: [u8; 32],
+    /// Digest of what else approvers are shown: purpose, tokens, size.
+    pub terms: [u8; 32],
 }
 
 /// What approvers are shown, but for what changes.
@@ -204,7 +206,7 @@ mod tests {
         }
     }
 
-    const SUBJECT: Subject = Subject { principal: [1; 32], request: [7; 32] };
+    const SUBJECT: Subject = Subject { principal: [1; 32], request: [7; 32], terms: [3; 32] };
 
     #[test]
     fn two_persons_are_two_and_one_no_is_no() {
@@ -238,8 +240,16 @@ mod tests {
         assert!(holds.open(|_| String::new(), over).is_empty());
         assert_eq!(holds.wait(SUBJECT, shown(1), over), Err(Denial::Unanswered));
         assert!(holds.wait(SUBJECT, shown(1), over).unwrap().new, "told once, then asked anew");
-        let other = Subject { request: [9; 32], ..SUBJECT };
-        assert_eq!(holds.approvals(&other, now), 0);
+        let again = holds.wait(SUBJECT, shown(1), over).unwrap().hold;
+        holds.vote(&again, &[7; 32], 0, true, over).unwrap();
+        assert_eq!(holds.approvals(&SUBJECT, over), 1);
+        for other in [
+            Subject { principal: [9; 32], ..SUBJECT },
+            Subject { request: [9; 32], ..SUBJECT },
+            Subject { terms: [9; 32], ..SUBJECT },
+        ] {
+            assert_eq!((holds.approvals(&other, over), holds.use_up(&other)), (0, None));
+        }
     }
 
     #[test]
@@ -256,6 +266,7 @@ mod tests {
         let subject = |principal: usize, request: usize| Subject {
             principal: [principal as u8; 32],
             request: [request as u8; 32],
+            terms: [3; 32],
         };
         for request in 0..MAX_EACH {
             holds.wait(subject(0, request), shown(1), now).unwrap();

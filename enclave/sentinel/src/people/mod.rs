@@ -154,7 +154,7 @@ pub(crate) mod tests {
     }
 
     fn held(people: &mut People, principal: [u8; 32]) -> [u8; 16] {
-        let subject = Subject { principal, request: [7; 32] };
+        let subject = Subject { principal, request: [7; 32], terms: [3; 32] };
         let shown = HoldView {
             hold: [0; 16],
             boot: BOOT,
