@@ -71,7 +71,7 @@ pub struct Desk {
     watch: Watch,
     /// The worker's process must end.
     kill: bool,
-    /// How often grants were used that were none.
+    /// How often the worker that runs has used grants that were none.
     false_grants: u32,
     auditors: u64,
     pseudonyms: hmac::Key,
@@ -315,6 +315,11 @@ impl Desk {
     fn note_state(&self) {
         let (epoch, offline) = (self.people.standing.epoch(), self.people.standing.offline());
         self.log.append(&Entry::State { epoch, offline: offline.map(Reason::words) });
+    }
+
+    /// Which state this is: it grows with each change.
+    pub fn epoch(&self) -> u64 {
+        self.people.standing.epoch()
     }
 
     /// Whether the AI may work.
