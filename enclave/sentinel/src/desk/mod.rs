@@ -9,6 +9,8 @@
 
 mod approve;
 mod seal;
+#[cfg(test)]
+mod tests;
 
 use crate::audit::Log;
 use crate::audit::auditors::{self, AuditorsError};
