@@ -5,10 +5,14 @@
 
 mod attacks;
 mod audit;
+mod bad_packs;
+mod hostile;
+mod hostile_people;
 mod lies;
 mod open_ai;
 mod ordinary;
 mod people;
+mod puppet;
 mod refusals;
 mod strangers;
 mod sudden_death;
