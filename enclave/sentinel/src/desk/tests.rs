@@ -34,8 +34,8 @@ fn token(subject: &str, roles: &[&str], from: Timestamp) -> Token {
     Token(format!("{signed}.{signature}").into_bytes())
 }
 
-/// A release whose watcher learns within three days and quarantines after three alarms.
-fn release() -> Release {
+/// A release whose watcher learns within three days and quarantines after three alarms, with the policies that ship and more.
+fn release(more: &str) -> Release {
     let behaviour = include_str!("../../../policy/behaviour.toml")
         .replace("min_events = 2000", "min_events = 1000")
         .replace("min_days = 21", "min_days = 2")
@@ -47,7 +47,7 @@ fn release() -> Release {
     let issuers = json!([{ "issuer": "https://issuer.test", "audience": "adyton", "ed25519": key }]);
     let files = [
         ("adyton.cedarschema", include_str!("../../../policy/adyton.cedarschema").to_owned()),
-        ("policies.cedar", include_str!("../../../policy/policies.cedar").to_owned()),
+        ("policies.cedar", include_str!("../../../policy/policies.cedar").to_owned() + more),
         ("behaviour.toml", behaviour),
         ("approvers.json", list(&["ann", "bob"]).to_string()),
         ("issuers.json", issuers.to_string()),
@@ -69,9 +69,13 @@ fn release() -> Release {
 }
 
 fn desk() -> Desk {
+    desk_with("")
+}
+
+fn desk_with(policies: &str) -> Desk {
     let clock = Arc::new(Clock::default());
     clock.raise(START);
-    let desk = Desk::new(&release(), clock, true).unwrap();
+    let desk = Desk::new(&release(policies), clock, true).unwrap();
     desk.log.open_for_tests();
     desk
 }
@@ -225,4 +229,31 @@ fn a_clock_set_forward_lets_nobody_in() {
     assert_eq!(ask(&mut desk, &early), Decision::Denied(Denial::TokenExpired));
     desk.clock.raise(tomorrow);
     assert!(matches!(ask(&mut desk, &early), Decision::Granted { .. }));
+}
+
+/// A policy that wants a person for everything, under a name of so many bytes.
+fn wants_a_person(name: usize) -> String {
+    let name = "n".repeat(name);
+    format!(
+        "@id(\"{name}\") @step_up(\"1\") forbid (principal, action == Action::\"Generate\", resource)
+         when {{ context.situation.approvals < 1 }};"
+    )
+}
+
+#[test]
+fn a_hold_is_an_entry_however_long_the_names_of_its_policies_are() {
+    let mut desk = desk_with(&wants_a_person(300));
+    let entries = desk.log.next();
+    let asked = ask(&mut desk, &token("zoe", &["chat"], START));
+    assert!(matches!(asked, Decision::Held { missing: 1, .. }), "{asked:?}");
+    assert_eq!(desk.log.next(), entries + 1);
+}
+
+#[test]
+fn what_cannot_be_recorded_is_not_held() {
+    let mut desk = desk_with(&wants_a_person(3));
+    while desk.log.append(&Entry::Evidence).is_some() {}
+    let asked = ask(&mut desk, &token("zoe", &["chat"], START));
+    assert_eq!(asked, Decision::Denied(Denial::AuditUnavailable));
+    assert!(desk.people.open_holds(Instant::now()).is_empty());
 }
