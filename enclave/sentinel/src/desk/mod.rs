@@ -254,6 +254,10 @@ impl Desk {
         if !self.log.is_open() {
             return Err(Denial::AuditUnavailable);
         }
+        // What wanted a person may have passed by now, a high risk say; the person's no has not.
+        if subject.is_some_and(|subject| self.people.holds.is_declined(subject, now.instant)) {
+            return Err(Denial::Declined);
+        }
         let (principal, action, attested) = (event.principal, asked.action, asked.attested);
         let Action::Generate { max_tokens, .. } = action else {
             let noted = self.log.append(&Entry::Models { principal });

@@ -138,10 +138,9 @@ fn go_astray(desk: &mut Desk, principal: [u8; 32], most: u64) -> Option<u64> {
     })
 }
 
-/// An approver's order.
-fn order(desk: &mut Desk, who: usize, order: Order, until: Timestamp) -> Result<Told, Denial> {
-    let statement = Statement::Order { boot: *desk.boot(), epoch: desk.epoch(), until, order };
-    let ballot = Ballot::sign(&signer(who as u8 + 1), &statement);
+/// What an approver signs, with his own token.
+fn cast(desk: &mut Desk, who: usize, statement: &Statement) -> Result<Told, Denial> {
+    let ballot = Ballot::sign(&signer(who as u8 + 1), statement);
     let wish = Wish::Ballot {
         statement: ballot.statement,
         signer: *ballot.signer.as_bytes(),
@@ -149,6 +148,12 @@ fn order(desk: &mut Desk, who: usize, order: Order, until: Timestamp) -> Result<
     };
     let token = token(["ann", "bob"][who], &["approver"], desk.clock.now());
     desk.hear(&token, false, &wish)
+}
+
+/// An approver's order.
+fn order(desk: &mut Desk, who: usize, order: Order, until: Timestamp) -> Result<Told, Denial> {
+    let statement = Statement::Order { boot: *desk.boot(), epoch: desk.epoch(), until, order };
+    cast(desk, who, &statement)
 }
 
 #[test]
@@ -256,4 +261,21 @@ fn what_cannot_be_recorded_is_not_held() {
     let asked = ask(&mut desk, &token("zoe", &["chat"], START));
     assert_eq!(asked, Decision::Denied(Denial::AuditUnavailable));
     assert!(desk.people.open_holds(Instant::now()).is_empty());
+}
+
+#[test]
+fn one_no_is_final_also_where_no_policy_wants_a_person_any_more() {
+    let busy = r#"@id("busy") @step_up("1") forbid (principal, action == Action::"Generate", resource)
+                  when { context.situation.open >= 1 && context.situation.approvals < 1 };"#;
+    let mut desk = desk_with(busy);
+    let zoe = token("zoe", &["chat"], START);
+    let first = ask(&mut desk, &zoe);
+    let Decision::Granted { grant, .. } = first else { panic!("{first:?}") };
+    let second = ask(&mut desk, &zoe);
+    let Decision::Held { hold, .. } = second else { panic!("{second:?}") };
+    let no = Statement::Vote { boot: *desk.boot(), hold, request: [7; 32], allow: false };
+    assert_eq!(cast(&mut desk, 0, &no), Ok(Told::Counted { missing: 0 }));
+    assert_eq!(ask(&mut desk, &zoe), Decision::Denied(Denial::Declined));
+    desk.release(grant);
+    assert_eq!(ask(&mut desk, &zoe), Decision::Denied(Denial::Declined));
 }

@@ -147,11 +147,16 @@ impl Holds {
         self.all.get(name).map(|hold| hold.subject.principal)
     }
 
-    /// What was approved has been granted: the hold is gone. Returns its name.
+    /// Whether a person has said no to this, and the hold has not come to its end.
+    pub fn is_declined(&self, subject: &Subject, now: Instant) -> bool {
+        self.of(subject).is_some_and(|(_, hold)| hold.state == State::Declined && hold.ends > now)
+    }
+
+    /// What waited has been granted: the hold is gone. Returns its name if it was approved.
     pub fn use_up(&mut self, subject: &Subject) -> Option<[u8; 16]> {
         let name = *self.of(subject)?.0;
-        self.all.remove(&name);
-        Some(name)
+        let hold = self.all.remove(&name)?;
+        (hold.count() >= hold.shown.persons).then_some(name)
     }
 
     /// The open holds, oldest first. `names` tells approvers by number.
