@@ -255,7 +255,9 @@ async fn quarantine_cuts_what_is_under_way_and_holds_until_two_restore() {
     let operator = connect(&world.target(), &world.policy().unwrap()).await.unwrap();
     let (started, mut begun) = tokio::sync::mpsc::unbounded_channel();
     let asked = question(1000);
-    let asking = chat(&session, &anchor, Some(&chatter), &asked, |_| drop(started.send(Instant::now())));
+    let asking = chat(&session, &anchor, Some(&chatter), &asked, |_| {
+        let _ = started.send(Instant::now());
+    });
     let ordering = async {
         begun.recv().await.unwrap();
         order(&world, &operator, 0, Order::Quarantine).await.unwrap();

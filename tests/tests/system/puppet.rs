@@ -233,17 +233,6 @@ impl Puppet {
         self.answer(mine).await.expect("the worker is gone")
     }
 
-    /// Asks for evidence.
-    pub(crate) async fn evidence(&mut self) -> Option<Vec<u8>> {
-        let id = self.id();
-        self.mouth.say(&ToSentinel::Evidence { id, nonce: [1; 32], exporter: vec![2; 48] }).await;
-        let mine = |heard| match heard {
-            ToWorker::Evidence(of, document) if of == id => Some(document),
-            _ => None,
-        };
-        self.answer(mine).await.expect("the worker is gone")
-    }
-
     /// Waits until the worker is gone.
     pub(crate) async fn gone(mut self) {
         while self.ear.hear().await.is_some() {}
