@@ -29,6 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use crate::obligations::Obligations;
+use crate::place;
 use crate::question::{Question, Resource};
 
 /// Why `contexts.toml` was refused.
@@ -76,7 +77,7 @@ impl Contexts {
     /// [`ContextsError`]
     pub fn parse(text: &str) -> Result<Self, ContextsError> {
         let read: BTreeMap<String, DecisionContext> =
-            toml::from_str(text).map_err(|error| ContextsError::Syntax(error.to_string()))?;
+            toml::from_str(text).map_err(|error| ContextsError::Syntax(place::toml(text, &error)))?;
         for (purpose, context) in &read {
             let limited = context.fields.keys().chain(context.rows.keys());
             if let Some(collection) = limited.into_iter().find(|name| !context.collections.contains(*name)) {

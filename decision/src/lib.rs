@@ -24,6 +24,7 @@ mod contexts;
 mod obligations;
 mod outcome;
 mod pack;
+mod place;
 mod question;
 pub mod table;
 

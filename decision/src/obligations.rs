@@ -80,8 +80,9 @@ impl Annotations {
     /// # Errors
     /// What is wrong, in words.
     pub(crate) fn of(policy: &Policy) -> Result<Self, String> {
-        let id =
-            policy.annotation("id").ok_or("a policy has no @id; give it one, decisions are told by it")?;
+        let id = policy.annotation("id").ok_or_else(|| {
+            format!("{} (counted from 0) has no @id; give it one, decisions are told by it", policy.id())
+        })?;
         let mut read = Self { id: id.to_owned(), ..Self::default() };
         for (key, value) in policy.annotations() {
             read.take(key, value, policy.effect())

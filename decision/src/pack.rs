@@ -21,9 +21,12 @@ use cedar_policy::{
     PolicySet, Request, Response, RestrictedExpression, Schema, ValidationMode, Validator,
 };
 
+use miette::Diagnostic;
+
 use crate::contexts::{Contexts, ContextsError};
 use crate::obligations::{Annotations, Obligations};
 use crate::outcome::{Decided, Outcome};
+use crate::place;
 use crate::question::{Question, Resource, Resources, Situation};
 
 /// Why a pack was refused.
@@ -66,13 +69,14 @@ impl Pack {
     /// # Errors
     /// [`PackError`]
     pub fn load(schema: &str, policies: &str, contexts: &str, resources: &str) -> Result<Self, PackError> {
-        let (schema, _warnings) =
-            Schema::from_cedarschema_str(schema).map_err(|error| PackError::Schema(error.to_string()))?;
+        let (schema, _warnings) = Schema::from_cedarschema_str(schema)
+            .map_err(|error| PackError::Schema(place::cedar(schema, &error)))?;
+        let text = policies;
         let policies =
-            PolicySet::from_str(policies).map_err(|errors| PackError::Syntax(listed(errors.iter())))?;
+            PolicySet::from_str(text).map_err(|errors| PackError::Syntax(listed(text, errors.iter())))?;
         let report = Validator::new(schema.clone()).validate(&policies, ValidationMode::Strict);
         if !report.validation_passed() {
-            return Err(PackError::Invalid(listed(report.validation_errors())));
+            return Err(PackError::Invalid(listed(text, report.validation_errors())));
         }
         Ok(Self {
             annotations: annotations(&policies)?,
@@ -213,8 +217,8 @@ fn annotations(policies: &PolicySet) -> Result<BTreeMap<PolicyId, Annotations>, 
     Ok(read)
 }
 
-fn listed<T: ToString>(errors: impl Iterator<Item = T>) -> String {
-    errors.map(|error| error.to_string()).collect::<Vec<_>>().join("; ")
+fn listed<'a, E: Diagnostic + 'a>(text: &str, errors: impl Iterator<Item = &'a E>) -> String {
+    errors.map(|error| place::cedar(text, error)).collect::<Vec<_>>().join("; ")
 }
 
 fn uid(kind: &str, id: &str) -> Option<EntityUid> {

@@ -118,7 +118,7 @@ impl Resources {
     /// # Errors
     /// What the parser says, with its line.
     pub fn parse(text: &str) -> Result<Self, String> {
-        toml::from_str(text).map_err(|error| error.to_string())
+        toml::from_str(text).map_err(|error| crate::place::toml(text, &error))
     }
 
     /// The names of a collection's fields: resources of the kind `Field` that are called `collection.field`.

@@ -107,6 +107,28 @@ fn bad_packs_are_refused_with_the_reason() {
 }
 
 #[test]
+fn what_is_wrong_is_told_with_file_and_line() {
+    let permit = "@id(\"a\")\npermit (principal, action, resource);";
+    let error = |schema: &str, policies: &str, contexts: &str, resources: &str| {
+        Pack::load(schema, policies, contexts, resources).unwrap_err().to_string()
+    };
+    let schema = schema();
+    let misspelt = "@id(\"a\")\npermit (principal, action, resource)\nwhen { principal.rolse.isEmpty() };";
+    for (told, place) in [
+        (error(&format!("{schema}\nentity"), permit, "", ""), "adyton.cedarschema: line "),
+        (error(&schema, &format!("{permit}\npermit ("), "", ""), "policies.cedar: line 3: "),
+        (error(&schema, misspelt, "", ""), "policies.cedar does not fit the schema: line 3: "),
+        (error(&schema, permit, "[p]\nabout = \"x\"\ncolections = []", ""), "contexts.toml: line 3: "),
+        (error(&schema, permit, "", "\n[Tool"), "resources.toml: line 2: "),
+    ] {
+        assert!(told.starts_with(place), "{told}");
+        assert!(!told.contains('\n'), "{told}");
+    }
+    let long = format!("[p]\nmax_tokens = \"{}\"", "x".repeat(5000));
+    assert!(error(&schema, permit, &long, "").len() < 300, "a message repeats the file");
+}
+
+#[test]
 fn an_evaluation_error_denies_although_another_policy_permits() {
     // Overflow is an evaluation error; Cedar would skip the failing forbid and permit.
     let policies = r#"

@@ -8,7 +8,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("worker: {e}");
-            ExitCode::FAILURE
+            ExitCode::from(e.code())
         }
     }
 }

@@ -65,6 +65,19 @@ pub enum WorkerError {
     Key(String),
 }
 
+impl WorkerError {
+    /// The process's exit code: 20 `guardrails.toml`, 21 `peers.json`, 22 the model, 1 everything else. In an enclave nobody
+    /// hears what the worker says; the sentinel tells this number.
+    pub fn code(&self) -> u8 {
+        match self {
+            WorkerError::Guardrail(_) => 20,
+            WorkerError::Peers(_) => 21,
+            WorkerError::Model(_) => 22,
+            _ => 1,
+        }
+    }
+}
+
 /// Runs the worker until the sentinel is gone. `anchor` is the root for clients that present evidence.
 ///
 /// # Errors
@@ -134,9 +147,11 @@ fn read_manifest(file: OwnedFd) -> Result<Vec<u8>, WorkerError> {
 fn read_peers(json: &str) -> Result<Vec<ReferenceValues>, WorkerError> {
     let list: Vec<serde_json::Value> =
         serde_json::from_str(json).map_err(|e| WorkerError::Peers(e.to_string()))?;
-    let read = |one: &serde_json::Value| ReferenceValues::from_json(one.to_string().as_bytes());
-    let peers: Vec<ReferenceValues> =
-        list.iter().map(read).collect::<Result<_, _>>().map_err(|e| WorkerError::Peers(e.to_string()))?;
+    let read = |(at, one): (usize, &serde_json::Value)| {
+        ReferenceValues::from_json(one.to_string().as_bytes())
+            .map_err(|e| WorkerError::Peers(format!("entry {at}, counted from 0: {e}")))
+    };
+    let peers: Vec<ReferenceValues> = list.iter().enumerate().map(read).collect::<Result<_, _>>()?;
     // Anyone can start an accepted image; one who is not asked whose it is must not become "attested". Endorsements
     // do not travel with a peer's evidence.
     let owned = |one: &ReferenceValues| !matches!(one.owner(), Owner::AnyoneAtAll | Owner::Endorser { .. });

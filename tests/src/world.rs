@@ -23,6 +23,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub const MODEL_NAME: &str = "smollm2-135m-instruct";
 /// The folder of audit logs in a world.
 pub const AUDIT_FOLDER: &str = "audit";
+/// Where the host and its enclave complain.
+const ERRORS_FILE: &str = "errors.txt";
 /// The issuer of simulated worlds.
 pub const ISSUER: &str = "https://issuer.localhost";
 /// Its audience.
@@ -104,7 +106,8 @@ impl World {
         while self.address.is_empty() || !enclave {
             let mut line = String::new();
             if self.lines.read_line(&mut line)? == 0 {
-                bail!("the host ended before the enclave listened ({})", self.host.wait()?);
+                let status = self.host.wait()?;
+                bail!("the host ended before the enclave listened ({status}):\n{}", self.errors());
             }
             let said: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
             if let Some(address) = said.get("listening").and_then(|a| a.as_str()) {
@@ -126,6 +129,11 @@ impl World {
             fs::write(self.reference_file(), reference.to_json())?;
         }
         Ok(())
+    }
+
+    /// What the host and its enclave have complained of. Empty where that goes to the terminal.
+    pub fn errors(&self) -> String {
+        fs::read_to_string(self.path(ERRORS_FILE)).unwrap_or_default()
     }
 
     /// Where clients connect.
@@ -324,7 +332,7 @@ fn spawn_host(folder: &Path, plan: &Plan) -> Result<Child> {
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     if !plan.show_host {
-        command.stderr(Stdio::null());
+        command.stderr(fs::File::create(folder.join(ERRORS_FILE))?);
     }
     command.spawn().context("adyton-host")
 }

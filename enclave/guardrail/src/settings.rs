@@ -33,10 +33,10 @@ pub struct Settings {
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum SettingsError {
     /// Not the TOML that [`Settings`] describes.
-    #[error("guardrail settings: {0}")]
+    #[error("guardrails.toml: {0}")]
     Syntax(String),
     /// A limit of zero would refuse everything.
-    #[error("guardrail settings: {0} must be more than zero")]
+    #[error("guardrails.toml: {0} must be more than zero")]
     Zero(&'static str),
 }
 
@@ -47,7 +47,7 @@ impl Settings {
     /// [`SettingsError`] if a key is missing, unknown or out of range.
     pub fn parse(toml: &str) -> Result<Settings, SettingsError> {
         let settings: Settings =
-            toml::from_str(toml).map_err(|e| SettingsError::Syntax(e.message().to_owned()))?;
+            toml::from_str(toml).map_err(|error| SettingsError::Syntax(placed(toml, &error)))?;
         if settings.max_prompt_bytes == 0 {
             return Err(SettingsError::Zero("max_prompt_bytes"));
         }
@@ -56,4 +56,11 @@ impl Settings {
         }
         Ok(settings)
     }
+}
+
+/// What is wrong, and in which line. Some messages quote what they were given; so much of them is enough.
+fn placed(toml: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| toml.get(..span.start)).unwrap_or_default();
+    let reason: String = error.message().chars().take(240).collect();
+    format!("line {}: {reason}", before.matches('\n').count() + 1)
 }

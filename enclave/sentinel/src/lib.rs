@@ -93,7 +93,8 @@ pub fn run(
     let life = async {
         // An `Ok` would be an enclave that ended without a reason: there is none, and the type says so.
         let release = release::load(transport, &mut *nsm).await?;
-        let clock = Arc::new(Clock::default());
+        // Before anything counts days: a system clock that the host has set back would let them pass at once.
+        let clock = Arc::new(Clock::set_by(&mut *nsm));
         let desk = desk::Desk::new(&release, Arc::clone(&clock), simulated)?;
         let notary = notary::Notary::start(nsm, clock)?;
         open_log(&desk, &notary, transport).await?;

@@ -4,7 +4,6 @@
 //! authenticated yet. So the queue is short: what does not fit is answered "busy" at once, and nothing else starves.
 
 use crate::clock::Clock;
-use adyton_attestation::evidence::Evidence;
 use adyton_attestation::nsm::{self, Nsm};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
@@ -33,9 +32,7 @@ impl Notary {
             while let Some(job) = jobs.blocking_recv() {
                 let fields = (Some(&job.user_data[..]), Some(&job.nonce[..]), Some(&job.public_key[..]));
                 let document = nsm::attest(&mut *nsm, fields.0, fields.1, fields.2).ok();
-                if let Some(Ok(evidence)) = document.as_deref().map(Evidence::parse) {
-                    clock.raise(evidence.timestamp());
-                }
+                clock.read(document.as_deref());
                 // Whoever asked may be gone; that is no concern of the NSM's.
                 let _ = job.answer.send(document);
             }

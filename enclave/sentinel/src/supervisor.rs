@@ -4,7 +4,8 @@
 //! - The worker gets descriptors one by one and has no other way to the outside.
 //! - A worker that breaks the protocol, or was stopped by its seccomp filter, is not started again: the
 //!   enclave ends and stays closed until its owner starts it anew.
-//! - A worker that merely crashed while it served is started again at most [`MAX_RESTARTS`] times.
+//! - A worker that merely crashed while it served is started again at most [`MAX_RESTARTS`] times, and so is one that was killed
+//!   where that changed nothing, because the AI was offline already.
 //! - Where the AI is offline the worker has no lease; it is withdrawn in the moment in which that is decided.
 //! - A grant and a receipt reach the worker after their entries in the audit log are on the host's disk, or not at all.
 //! - When the worker ends, every client's socket ends with it: nobody else holds one.
@@ -145,14 +146,15 @@ impl Supervisor {
                     Err(e) => return self.ended(WorkerEnd::Listener(e), false),
                 }
             }
+            let epoch = self.desk.borrow().epoch();
             let end = match &listener {
                 Some(listener) => self.serve(&mut worker, listener).await,
                 None => return WorkerEnd::NotReady,
             };
             drop(worker);
             self.desk.borrow_mut().revoke_all();
-            // Each kill takes a quorum, or takes the AI offline until there is one: it counts for no crash.
-            let killed = matches!(end, WorkerEnd::Killed);
+            // A kill that a quorum ordered, or that takes the AI offline until there is one, is a new state, and no crash.
+            let killed = matches!(end, WorkerEnd::Killed) && self.desk.borrow().epoch() != epoch;
             let again = end.may_restart() && (killed || restarts < MAX_RESTARTS);
             let end = self.ended(end, again);
             if !again {

@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("SIMULATED worker: {e}");
-            ExitCode::FAILURE
+            ExitCode::from(e.code())
         }
     }
 }

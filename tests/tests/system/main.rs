@@ -6,10 +6,14 @@
 mod aarm;
 mod attacks;
 mod audit;
+mod bad_packs;
+mod hostile;
+mod hostile_people;
 mod lies;
 mod open_ai;
 mod ordinary;
 mod people;
+mod puppet;
 mod refusals;
 mod strangers;
 mod sudden_death;

@@ -27,10 +27,16 @@ forbid (principal, action == Action::"Generate", resource)
 when { context.purpose == "letters" && context.situation.approvals < 2 };
 "#;
 
-const NAMES: [&str; 3] = ["ann", "bob", "eve"];
+/// The approvers.
+pub(crate) const NAMES: [&str; 3] = ["ann", "bob", "eve"];
 
 /// A world with three approvers, of whom two restore.
 fn world(starts: &str) -> World {
+    World::start(&adyton_tests::world::Plan { policy: pack(starts), ..plan() }).unwrap()
+}
+
+/// What its policy pack has that others have not.
+pub(crate) fn pack(starts: &str) -> Vec<(&'static str, String)> {
     let key = |seed: usize| signer(seed).public().to_string();
     let line = |(seed, name): (usize, &&str)| json!({ "name": name, "issuer": ISSUER, "subject": name, "ed25519": key(seed) });
     let approvers = json!({
@@ -40,11 +46,11 @@ fn world(starts: &str) -> World {
     });
     let shipped = std::fs::read_to_string(adyton_tests::world::policy_folder().join("policies.cedar"));
     let policies = shipped.unwrap() + LETTERS;
-    let policy = vec![("policies.cedar", policies), ("approvers.json", approvers.to_string())];
-    World::start(&adyton_tests::world::Plan { policy, ..plan() }).unwrap()
+    vec![("policies.cedar", policies), ("approvers.json", approvers.to_string())]
 }
 
-fn signer(seed: usize) -> Signer {
+/// The key of an approver, by number.
+pub(crate) fn signer(seed: usize) -> Signer {
     Signer::from_seed(&[seed as u8 + 1; 32]).unwrap()
 }
 
@@ -83,7 +89,7 @@ fn pending(error: &ChatError) -> bool {
     error.is_pending()
 }
 
-fn soon() -> Timestamp {
+pub(crate) fn soon() -> Timestamp {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     Timestamp::from_millis(now.as_millis() as u64 + 60_000)
 }

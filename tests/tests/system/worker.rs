@@ -1,7 +1,7 @@
 //! What the running worker may do, as the kernel tells it.
 
 use crate::support::world;
-use adyton_wire::ports::{AUDIT_PORT, BLOB_PORT, EGRESS_PORT, METRICS_PORT};
+use adyton_wire::ports::{AUDIT_PORT, BLOB_PORT, EGRESS_PORT};
 use std::collections::BTreeSet;
 use std::fs;
 
@@ -60,7 +60,8 @@ fn nobody_talks_to_whom_the_ports_do_not_name() {
     assert!(!inside.is_empty());
     // The tenth column of these is the inode (proc(5)).
     for protocol in ["tcp", "tcp6", "udp", "udp6", "raw", "raw6"] {
-        let held = table(protocol).into_iter().filter(|row| row.get(9).is_some_and(|inode| inside.contains(inode)));
+        let held =
+            table(protocol).into_iter().filter(|row| row.get(9).is_some_and(|inode| inside.contains(inode)));
         assert_eq!(held.count(), 0, "the enclave holds a socket of {protocol}");
     }
     let bus = world.path("bus").display().to_string();
@@ -70,9 +71,13 @@ fn nobody_talks_to_whom_the_ports_do_not_name() {
         let ours = unix.iter().filter(|row| row[5] == state && held.contains(&row[6]));
         ours.filter_map(|row| row.get(7)?.strip_prefix(&bus).map(str::to_owned)).collect()
     };
-    assert_eq!(of(&sockets(enclave), "01"), BTreeSet::from([String::new()]), "the sentinel listens on the bus alone");
+    assert_eq!(
+        of(&sockets(enclave), "01"),
+        BTreeSet::from([String::new()]),
+        "the sentinel listens on the bus alone"
+    );
     assert!(of(&sockets(worker), "01").is_empty(), "the worker listens");
-    let ports = [BLOB_PORT, AUDIT_PORT, METRICS_PORT, EGRESS_PORT].map(|port| format!("_{port}"));
+    let ports = [BLOB_PORT, AUDIT_PORT, EGRESS_PORT].map(|port| format!("_{port}"));
     let reached = of(&sockets(host), "03");
     assert!(reached.iter().all(|end| ports.contains(end)), "{reached:?}");
     assert!(reached.contains(&format!("_{AUDIT_PORT}")));

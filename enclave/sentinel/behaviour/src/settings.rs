@@ -6,6 +6,9 @@
 use serde::Deserialize;
 use thiserror::Error;
 
+/// Longest message of the parser that is repeated, in characters.
+const MAX_REASON: usize = 240;
+
 /// The settings.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -69,10 +72,15 @@ pub struct Limits {
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum SettingsError {
     /// Not the TOML that [`Settings`] describes.
-    #[error("behaviour settings: {0}")]
-    Syntax(String),
+    #[error("line {line}: {reason}")]
+    Syntax {
+        /// Counted from 1.
+        line: usize,
+        /// What the parser says.
+        reason: String,
+    },
     /// A value out of its bounds.
-    #[error("behaviour settings: {0} is out of bounds")]
+    #[error("{0} is out of bounds")]
     Bounds(&'static str),
 }
 
@@ -82,8 +90,7 @@ impl Settings {
     /// # Errors
     /// [`SettingsError`] names the field, or what is wrong with the TOML.
     pub fn parse(toml: &str) -> Result<Settings, SettingsError> {
-        let settings: Settings =
-            toml::from_str(toml).map_err(|e| SettingsError::Syntax(e.message().to_owned()))?;
+        let settings: Settings = toml::from_str(toml).map_err(|error| SettingsError::syntax(toml, &error))?;
         settings.check()?;
         Ok(settings)
     }
@@ -113,6 +120,15 @@ impl Settings {
         }
         let zero = self.limits.named().into_iter().find(|(_, limit)| !(*limit > 0.0 && limit.is_finite()));
         zero.map_or(Ok(()), |(name, _)| Err(SettingsError::Bounds(name)))
+    }
+}
+
+impl SettingsError {
+    fn syntax(toml: &str, error: &toml::de::Error) -> SettingsError {
+        let before = error.span().and_then(|span| toml.get(..span.start)).unwrap_or_default();
+        // Some messages quote what they were given.
+        let reason = error.message().chars().take(MAX_REASON).collect();
+        SettingsError::Syntax { line: before.matches('\n').count() + 1, reason }
     }
 }
 

@@ -38,6 +38,7 @@ impl Desk {
         if !self.log.is_open() {
             return Err(Denial::AuditUnavailable);
         }
+        let policies = shortened(&wanted.policies);
         let shown = HoldView {
             hold: [0; 16],
             boot: self.facts.boot,
@@ -48,7 +49,7 @@ impl Desk {
             max_tokens,
             prompt_bytes,
             risk: wanted.risk,
-            policies: shortened(&wanted.policies),
+            policies: policies.clone(),
             persons: wanted.persons,
             allowed: Vec::new(),
             opened_ms: now.time.as_millis(),
@@ -59,10 +60,13 @@ impl Desk {
         };
         let pending = self.people.holds.wait(subject, shown, now.instant)?;
         if pending.new {
-            let Subject { principal, request } = subject;
+            let Subject { principal, request, .. } = subject;
             let (hold, persons) = (pending.hold, wanted.persons);
-            let policies = &wanted.policies;
-            self.log.append(&Entry::Hold { principal, hold, request, persons, policies });
+            let policies = &policies;
+            if self.log.append(&Entry::Hold { principal, hold, request, persons, policies }).is_none() {
+                self.people.holds.use_up(&pending.hold);
+                return Err(Denial::AuditUnavailable);
+            }
         }
         let ends_in_ms = u32::try_from(pending.ends_in.as_millis()).unwrap_or(u32::MAX);
         Ok(Decision::Held { hold: pending.hold, missing: pending.missing, ends_in_ms })

@@ -9,6 +9,8 @@
 
 mod approve;
 mod seal;
+#[cfg(test)]
+mod tests;
 
 use crate::audit::Log;
 use crate::audit::auditors::{self, AuditorsError};
@@ -29,6 +31,7 @@ use adyton_attestation::receipt::ReceiptSigner;
 use adyton_behaviour::{Event, Outcome};
 use adyton_decision::PackError;
 use adyton_wire::control::{Action, Decision, Denial, Token};
+use ring::digest::{Context, SHA256};
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::rc::Rc;
@@ -77,7 +80,7 @@ pub struct Desk {
     sessions: Sessions,
     /// The worker's process must end.
     kill: bool,
-    /// How often grants were used that were none.
+    /// How often the worker that runs has used grants that were none.
     false_grants: u32,
     auditors: u64,
     pseudonyms: hmac::Key,
@@ -303,6 +306,10 @@ impl Desk {
         if !self.log.is_open() {
             return Err(Denial::AuditUnavailable);
         }
+        // What wanted a person may have passed by now, a high risk say; the person's no has not.
+        if subject.is_some_and(|subject| self.people.holds.is_declined(subject, now.instant)) {
+            return Err(Denial::Declined);
+        }
         let (principal, action, attested) = (event.principal, asked.action, asked.attested);
         let max_tokens = match action {
             Action::ListModels => {
@@ -385,6 +392,11 @@ impl Desk {
         self.log.append(&Entry::State { epoch, offline: offline.map(Reason::words) });
     }
 
+    /// Which state this is: it grows with each change.
+    pub fn epoch(&self) -> u64 {
+        self.people.standing.epoch()
+    }
+
     /// Whether the AI may work.
     pub fn is_online(&self) -> bool {
         self.people.standing.offline().is_none()
@@ -424,8 +436,34 @@ impl Desk {
 fn subject(principal: [u8; 32], action: &Action) -> Option<Subject> {
     match action {
         Action::Generate { request, .. } | Action::CallTool { request, .. } => {
-            Some(Subject { principal, request: *request })
+            Some(Subject { principal, request: *request, terms: terms(action) })
         }
         Action::ListModels => None,
     }
+}
+
+/// Everything of a request but its text, as a digest. The model is the one that is loaded.
+fn terms(action: &Action) -> [u8; 32] {
+    let mut context = Context::new(&SHA256);
+    let mut named = |text: &str| {
+        context.update(&(text.len() as u64).to_be_bytes());
+        context.update(text.as_bytes());
+    };
+    match action {
+        Action::ListModels => {}
+        Action::Generate { model: _, purpose, max_tokens, prompt_bytes, request: _, untrusted } => {
+            named(purpose);
+            context.update(&max_tokens.to_be_bytes());
+            context.update(&prompt_bytes.to_be_bytes());
+            context.update(&[u8::from(*untrusted)]);
+        }
+        Action::CallTool { tool, purpose, request: _, argument_bytes } => {
+            named(tool);
+            named(purpose);
+            context.update(&argument_bytes.to_be_bytes());
+        }
+    }
+    let mut out = [0; 32];
+    out.copy_from_slice(context.finish().as_ref());
+    out
 }

@@ -115,14 +115,17 @@ impl Desk {
         self.false_grants = self.false_grants.saturating_add(1);
         if self.false_grants > MAX_FALSE_GRANTS {
             self.kill = true;
-            self.take_offline(Reason::Worker);
+            if self.is_online() {
+                self.take_offline(Reason::Worker);
+            }
         }
     }
 
-    /// Forgets the grants of a worker that is gone.
+    /// Forgets the grants of a worker that is gone, and what it did with those that it did not have.
     pub fn revoke_all(&mut self) {
         self.grants.clear();
         self.sessions.clear();
         self.people.holds.forget_lent();
+        self.false_grants = 0;
     }
 }

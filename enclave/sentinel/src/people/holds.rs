@@ -24,13 +24,15 @@ pub const LIFETIME: Duration = Duration::from_secs(15 * 60);
 /// Most open holds of one principal.
 const MAX_EACH: usize = 8;
 
-/// What a hold is for: a principal's pseudonym, and the digest of its request.
+/// What a hold is for. All of it must be the same when what was approved is asked for again: the worker, which names it, may lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Subject {
     /// Who asks.
     pub principal: [u8; 32],
     /// SHA-256 of the request's body.
     pub request: [u8; 32],
+    /// Digest of what else approvers are shown: purpose, tokens, size.
+    pub terms: [u8; 32],
 }
 
 /// What approvers are shown, but for what changes.
@@ -147,10 +149,20 @@ impl Holds {
         self.all.get(name).map(|hold| hold.subject.principal)
     }
 
-    /// What was approved is granted: until something comes of it the hold is good for nothing else. Returns its name.
+    /// Whether a person has said no to this, and the hold has not come to its end.
+    pub fn is_declined(&self, subject: &Subject, now: Instant) -> bool {
+        self.of(subject).is_some_and(|(_, hold)| hold.state == State::Declined && hold.ends > now)
+    }
+
+    /// What waited is granted: until something comes of it the hold is good for nothing else. Returns its name if it was
+    /// approved; one that nobody needs to approve any more is gone.
     pub fn lend(&mut self, subject: &Subject) -> Option<[u8; 16]> {
         let name = *self.of(subject)?.0;
         let hold = self.all.get_mut(&name).filter(|hold| hold.state == State::Open)?;
+        if hold.count() < hold.shown.persons {
+            self.all.remove(&name);
+            return None;
+        }
         hold.state = State::Lent;
         Some(name)
     }
@@ -224,7 +236,7 @@ mod tests {
         }
     }
 
-    const SUBJECT: Subject = Subject { principal: [1; 32], request: [7; 32] };
+    const SUBJECT: Subject = Subject { principal: [1; 32], request: [7; 32], terms: [3; 32] };
 
     #[test]
     fn two_persons_are_two_and_one_no_is_no() {
@@ -263,8 +275,16 @@ mod tests {
         assert!(holds.open(|_| String::new(), over).is_empty());
         assert_eq!(holds.wait(SUBJECT, shown(1), over), Err(Denial::Unanswered));
         assert!(holds.wait(SUBJECT, shown(1), over).unwrap().new, "told once, then asked anew");
-        let other = Subject { request: [9; 32], ..SUBJECT };
-        assert_eq!(holds.approvals(&other, now), 0);
+        let again = holds.wait(SUBJECT, shown(1), over).unwrap().hold;
+        holds.vote(&again, &[7; 32], 0, true, over).unwrap();
+        assert_eq!(holds.approvals(&SUBJECT, over), 1);
+        for other in [
+            Subject { principal: [9; 32], ..SUBJECT },
+            Subject { request: [9; 32], ..SUBJECT },
+            Subject { terms: [9; 32], ..SUBJECT },
+        ] {
+            assert_eq!((holds.approvals(&other, over), holds.lend(&other)), (0, None));
+        }
     }
 
     #[test]
@@ -281,6 +301,7 @@ mod tests {
         let subject = |principal: usize, request: usize| Subject {
             principal: [principal as u8; 32],
             request: [request as u8; 32],
+            terms: [3; 32],
         };
         for request in 0..MAX_EACH {
             holds.wait(subject(0, request), shown(1), now).unwrap();

@@ -154,7 +154,7 @@ pub(crate) mod tests {
     }
 
     fn held(people: &mut People, principal: [u8; 32]) -> [u8; 16] {
-        let subject = Subject { principal, request: [7; 32] };
+        let subject = Subject { principal, request: [7; 32], terms: [3; 32] };
         let shown = HoldView {
             hold: [0; 16],
             boot: BOOT,
@@ -198,6 +198,22 @@ pub(crate) mod tests {
             Err(NotCounted),
             "his own request"
         );
+    }
+
+    #[test]
+    fn a_hold_ends_by_the_clock_that_nobody_sets() {
+        let mut people = people();
+        let hold = held(&mut people, [1; 32]);
+        let vote = Statement::Vote { boot: BOOT, hold, request: [7; 32], allow: true };
+        let mut hear = |number: usize, time, instant| {
+            let ballot = Ballot::sign(&signer(number as u8 + 1), &vote);
+            people.hear(voter(number), &ballot, Now { time, instant })
+        };
+        let Now { time, instant } = now();
+        // A calendar that is ten years ahead ends nothing, and one that was set back keeps nothing open.
+        let ahead = time.plus_millis(10 * 365 * 24 * 3600 * 1000);
+        assert_eq!(hear(0, ahead, instant), Ok(Heard::Vote { hold, allow: true, missing: 1 }));
+        assert_eq!(hear(1, Timestamp::from_secs(0), instant + holds::LIFETIME), Err(NotCounted));
     }
 
     #[test]

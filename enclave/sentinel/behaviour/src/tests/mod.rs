@@ -48,8 +48,14 @@ fn settings_have_every_line_and_bounds() {
     assert_eq!(with("alpha = 0.01", "alpha = nan"), Some(SettingsError::Bounds("alpha")));
     assert_eq!(with("denied_hour = 8.0", "denied_hour = 0.0"), Some(SettingsError::Bounds("denied_hour")));
     assert_eq!(with("min_days = 21", "min_days = 6"), Some(SettingsError::Bounds("min_days")));
-    assert!(matches!(with("max_drift = 0.2", ""), Some(SettingsError::Syntax(_))));
-    assert!(matches!(with("max_drift = 0.2", "max_drift = 0.2\noff = true"), Some(SettingsError::Syntax(_))));
+    let misplaced = with("max_drift = 0.2", "max_drift = x");
+    let line = SHIPPED.lines().position(|line| line == "max_drift = 0.2").unwrap() + 1;
+    assert!(matches!(misplaced, Some(SettingsError::Syntax { line: told, .. }) if told == line));
+    assert!(matches!(with("max_drift = 0.2", ""), Some(SettingsError::Syntax { .. })));
+    assert!(matches!(
+        with("max_drift = 0.2", "max_drift = 0.2\noff = true"),
+        Some(SettingsError::Syntax { .. })
+    ));
 }
 
 #[test]
