@@ -3,6 +3,7 @@
 //! A `SOCK_SEQPACKET` pair of Unix sockets: the kernel keeps the frames apart, so there is no length to lie about,
 //! and `SCM_RIGHTS` hands descriptors over one by one. End of file means that the other process is gone.
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -102,7 +103,11 @@ impl Channel {
             received => received?,
         };
         if length == 0 {
-            return Err(ChannelError::Closed);
+            return Err(if is_over(self.socket.as_fd()) {
+                ChannelError::Closed
+            } else {
+                ChannelError::Malformed
+            });
         }
         let frame = buffer.get(..length).ok_or(ChannelError::Malformed)?;
         let (message, rest) = postcard::take_from_bytes(frame).map_err(|_| ChannelError::Malformed)?;
@@ -119,6 +124,13 @@ fn send_now(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]
     // A datagram is sent whole or not at all.
     sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?;
     Ok(())
+}
+
+/// Nothing was received: is the other end gone, or was the datagram empty? Where the kernel does not say, it is gone.
+fn is_over(socket: BorrowedFd<'_>) -> bool {
+    let mut asked = [PollFd::from_borrowed_fd(socket, PollFlags::RDHUP)];
+    let told = poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+    told.is_err() || asked.iter().any(|one| one.revents().intersects(PollFlags::RDHUP | PollFlags::HUP))
 }
 
 fn receive_now(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
@@ -167,6 +179,8 @@ mod tests {
         let (a, b) = pair().unwrap();
         let (a, b) = (Channel::new(a).unwrap(), Channel::new(b).unwrap());
         a.send(&[0xffu8; 9], &[]).await.unwrap();
+        assert!(matches!(b.receive::<ToWorker>().await, Err(ChannelError::Malformed)));
+        send_now(a.socket.as_fd(), &[], &[]).unwrap();
         assert!(matches!(b.receive::<ToWorker>().await, Err(ChannelError::Malformed)));
         drop(a);
         assert!(matches!(b.receive::<ToWorker>().await, Err(ChannelError::Closed)));

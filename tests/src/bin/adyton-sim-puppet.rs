@@ -10,12 +10,13 @@
 use adyton_wire::channel::Channel;
 use adyton_wire::control::{ToSentinel, ToWorker};
 use anyhow::{Context, Result, bail};
+use rustix::net::SendFlags;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::Arc;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
@@ -40,7 +41,6 @@ async fn live() -> Result<()> {
     let socket = io::stdin().as_fd().try_clone_to_owned()?;
     let raw = socket.try_clone()?;
     let channel = Channel::new(socket)?;
-    // One write is one datagram, whatever is in it.
     let raw = Arc::new(stream(raw)?);
     let (start, files) = channel.receive::<ToWorker>().await?;
     if !matches!(start, ToWorker::Start { .. }) || files.len() != 2 {
@@ -79,7 +79,9 @@ async fn forward(mut client: OwnedReadHalf, sentinel: Arc<UnixStream>) -> Result
         client.read_exact(&mut frame).await?;
         loop {
             sentinel.writable().await?;
-            match sentinel.try_write(&frame) {
+            let send =
+                || Ok(rustix::net::send(&sentinel, &frame, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?);
+            match sentinel.try_io(Interest::WRITABLE, send) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 sent => {
                     sent?;

@@ -39,6 +39,7 @@ async fn a_datagram_that_is_none_ends_the_enclave_for_good() {
     let evidence = ToSentinel::Evidence { id: 1, nonce: [0; 32], exporter: vec![0; 47] };
     let ready = ToSentinel::Ready { spki: b"another key".to_vec() };
     for (what, datagram) in [
+        ("nothing at all", Vec::new()),
         ("garbage", vec![0xff; 9]),
         ("half a message", ask[..ask.len() / 2].to_vec()),
         ("a message and a byte", [&ask[..], &[0]].concat()),
