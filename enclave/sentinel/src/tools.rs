@@ -9,12 +9,20 @@ use adyton_wire::tools::{MAX_TOOLS, Tool, is_name};
 use std::collections::BTreeMap;
 use thiserror::Error;
 
+/// Most characters of what a parser says.
+const MAX_REASON: usize = 240;
+
 /// Why `tools.toml` was refused.
 #[derive(Debug, Error)]
 pub enum ToolsError {
     /// Not the TOML expected.
-    #[error("tools.toml: {0}")]
-    Syntax(#[from] toml::de::Error),
+    #[error("tools.toml: line {line}: {reason}")]
+    Syntax {
+        /// Where.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
     /// More than the worker is handed.
     #[error("tools.toml names {0} tools, the limit is {MAX_TOOLS}")]
     TooMany(usize),
@@ -41,7 +49,11 @@ impl Tools {
     /// # Errors
     /// [`ToolsError`]
     pub fn parse(text: &str) -> Result<Tools, ToolsError> {
-        let tools: BTreeMap<String, Tool> = toml::from_str(text)?;
+        let tools: BTreeMap<String, Tool> = toml::from_str(text).map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line = before.matches('\n').count().saturating_add(1);
+            ToolsError::Syntax { line, reason: error.message().chars().take(MAX_REASON).collect() }
+        })?;
         if tools.len() > MAX_TOOLS {
             return Err(ToolsError::TooMany(tools.len()));
         }
@@ -96,7 +108,7 @@ mod tests {
         let fault = Tools::parse(&FLIGHTS.replace("{number}", "{date}")).unwrap_err().to_string();
         assert!(fault.starts_with("tools.toml: flights: each {name}"), "{fault}");
         let unknown = Tools::parse(&FLIGHTS.replace("private", "secret")).unwrap_err();
-        assert!(matches!(unknown, ToolsError::Syntax(_)));
+        assert!(matches!(unknown, ToolsError::Syntax { line: 9, .. }), "{unknown}");
         let named = FLIGHTS.replace("[flights", "[\"Flights!\"");
         assert!(matches!(Tools::parse(&named).unwrap_err(), ToolsError::Name));
         let many: String = (0..=MAX_TOOLS).map(|n| FLIGHTS.replace("[flights", &format!("[t{n}"))).collect();

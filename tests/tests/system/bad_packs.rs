@@ -62,6 +62,7 @@ fn toml_of_the_sentinel_that_does_not_parse_stops_the_start() {
         ("contexts.toml", "[p]\ncolections = []", "unknown field `colections`"),
         ("resources.toml", "[Tool", "unclosed table"),
         ("behaviour.toml", "surprise = 1.0", "unknown field `surprise`"),
+        ("tools.toml", "[flights]\npath = 1", "invalid type"),
     ] {
         let (said, line) = with_line(name, wrong);
         let line = line + wrong.matches('\n').count();
