@@ -15,6 +15,7 @@
 //! let forged = adyton_guardrail::Screened("prompt");
 //! ```
 
+mod canonical;
 mod detect;
 mod input;
 mod output;
@@ -22,6 +23,7 @@ mod settings;
 mod text;
 mod verdict;
 
+pub use canonical::{Canonical, Evidence, Layer, View};
 pub use input::Guardrail;
 pub use output::{Output, OutputScreen, Released};
 pub use settings::{Action, Settings, SettingsError};
