@@ -45,7 +45,7 @@ impl Detectors {
 
     /// Looks at the beginning of `rest`. `more` says whether text may follow it.
     pub(crate) fn look(&self, rest: &str, stage: Stage, more: bool) -> Look {
-        let Settings { hidden_characters, control_tokens, access_keys, .. } = self.settings;
+        let &Settings { hidden_characters, control_tokens, access_keys, .. } = &self.settings;
         let looks = [
             hidden_character(rest, hidden_characters),
             self.control_token(rest, control_tokens, more),

@@ -32,7 +32,10 @@ impl Guardrail {
         let messages = prompt
             .messages
             .into_iter()
-            .map(|m| Message { role: m.role, content: self.clean(m.content, &mut verdict) })
+            .map(|m| {
+                let cleaned = self.clean(m.content, &mut verdict);
+                Message { role: m.role, content: self.judge(cleaned, &mut verdict) }
+            })
             .collect();
         if verdict.blocks() {
             return Err(Refused::Blocked(verdict));
@@ -41,7 +44,7 @@ impl Guardrail {
     }
 
     fn check_size(&self, prompt: &Prompt) -> Result<(), Refused> {
-        let Settings { max_prompt_bytes, max_messages, .. } = self.detectors.settings;
+        let &Settings { max_prompt_bytes, max_messages, .. } = &self.detectors.settings;
         if prompt.messages.is_empty() {
             return Err(Refused::Empty);
         }

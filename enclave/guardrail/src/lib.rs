@@ -18,14 +18,19 @@
 mod canonical;
 mod detect;
 mod input;
+mod judge;
 mod output;
+mod secrets;
 mod settings;
+mod span;
 mod text;
 mod verdict;
 
 pub use canonical::{Canonical, Evidence, Layer, View};
 pub use input::Guardrail;
 pub use output::{Output, OutputScreen, Released};
-pub use settings::{Action, Settings, SettingsError};
+pub use secrets::{TooManyKeywords, find as find_secrets};
+pub use settings::{Action, Handling, Settings, SettingsError, StageSettings};
+pub use span::Span;
 pub use text::{Message, Prompt, Role, Screened, Text};
 pub use verdict::{Finding, Refused, Stage, Verdict};

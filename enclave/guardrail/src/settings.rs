@@ -1,6 +1,7 @@
 //! Guardrail settings, as the measured policy pack holds them (`enclave/policy/guardrails.toml`).
 
 use serde::Deserialize;
+use std::fmt;
 use thiserror::Error;
 
 /// What to do with a finding.
@@ -11,6 +12,50 @@ pub enum Action {
     Block,
     /// Take the finding out and go on.
     Redact,
+}
+
+impl Action {
+    fn word(self) -> &'static str {
+        match self {
+            Action::Block => "block",
+            Action::Redact => "redact",
+        }
+    }
+}
+
+/// What to do with what a detector of meaning finds. What is passed is not looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Handling {
+    /// Let it through, and say nothing of it.
+    Pass,
+    /// Take it out and go on.
+    Redact,
+    /// Refuse the text as a whole.
+    Block,
+}
+
+impl Handling {
+    fn word(self) -> &'static str {
+        self.action().map_or("pass", Action::word)
+    }
+
+    /// What to do with a finding; `None` if nothing is looked for.
+    pub fn action(self) -> Option<Action> {
+        match self {
+            Handling::Pass => None,
+            Handling::Redact => Some(Action::Redact),
+            Handling::Block => Some(Action::Block),
+        }
+    }
+}
+
+/// What is looked for at one stage.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StageSettings {
+    /// Keys, tokens and passwords.
+    pub secrets: Handling,
 }
 
 /// The settings. Every field must be present: a forgotten line is an error, never a weaker default.
@@ -27,6 +72,10 @@ pub struct Settings {
     pub control_tokens: Action,
     /// Cloud access key IDs in what the model says. (A private key always blocks.)
     pub access_keys: Action,
+    /// What clients send.
+    pub input: StageSettings,
+    /// What the model says.
+    pub output: StageSettings,
 }
 
 /// Why settings were refused.
@@ -40,7 +89,39 @@ pub enum SettingsError {
     Zero(&'static str),
 }
 
+/// As TOML, which [`Settings::parse`] reads again.
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "max_prompt_bytes = {}\nmax_messages = {}", self.max_prompt_bytes, self.max_messages)?;
+        writeln!(f, "hidden_characters = \"{}\"", self.hidden_characters.word())?;
+        writeln!(f, "control_tokens = \"{}\"", self.control_tokens.word())?;
+        writeln!(f, "access_keys = \"{}\"", self.access_keys.word())?;
+        writeln!(f, "[input]\n{}[output]\n{}", self.input, self.output)
+    }
+}
+
+impl fmt::Display for StageSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "secrets = \"{}\"", self.secrets.word())
+    }
+}
+
 impl Settings {
+    /// Settings that treat all text that is not what it seems alike, and look for nothing else: for whoever tests what
+    /// stands behind the guardrail. The measured pack is [`Settings::parse`]d.
+    pub fn of_what_hides(max_prompt_bytes: usize, max_messages: usize, action: Action) -> Settings {
+        let nothing = StageSettings { secrets: Handling::Pass };
+        Settings {
+            max_prompt_bytes,
+            max_messages,
+            hidden_characters: action,
+            control_tokens: action,
+            access_keys: action,
+            input: nothing.clone(),
+            output: nothing,
+        }
+    }
+
     /// Reads and checks settings.
     ///
     /// # Errors

@@ -4,11 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use adyton_guardrail::{Action, Guardrail, Message, Output, OutputScreen, Prompt, Refused, Role, Settings};
+use proptest::prelude::*;
 
 fn settings(action: &str) -> Settings {
     Settings::parse(&format!(
         "max_prompt_bytes = 1000\nmax_messages = 3\nhidden_characters = \"{action}\"\n\
-         control_tokens = \"{action}\"\naccess_keys = \"{action}\""
+         control_tokens = \"{action}\"\naccess_keys = \"{action}\"\n\
+         [input]\nsecrets = \"pass\"\n[output]\nsecrets = \"{action}\""
     ))
     .unwrap()
 }
@@ -120,6 +122,56 @@ fn a_finding_never_leaves_in_part_however_the_model_cuts_it() {
 }
 
 #[test]
+fn a_secret_never_leaves_in_part_however_the_model_cuts_it() {
+    let redacting = guardrail("redact");
+    let digits: Vec<char> = ('a'..='z').chain('A'..='Z').chain('0'..='9').collect();
+    let long: String = (0..1500usize).map(|at| digits[at * at * 7 % 61]).collect();
+    for (text, clean) in [
+        ("the token ghp_aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5 is mine", "the token [redacted] is mine"),
+        ("api_key = \"7hG4kd0Lq2Xv9Bn5Wm8R\" # mine", "api_key = \"[redacted]\" # mine"),
+        ("sk_live_9aZ8bY7cX6dW5eV4fU3g\nsk_live is a prefix", "[redacted]\nsk_live is a prefix"),
+        ("curl -u admin:h7Gk2Lq9Xv https://example.org", "curl -u [redacted] https://example.org"),
+        ("the password is not told, the secret neither", "the password is not told, the secret neither"),
+        ("the task was skipped, the eye saw it", "the task was skipped, the eye saw it"),
+        ("a key: é 7hG4kd0Lq2Xv9Bn5Wm8R", "a key: é 7hG4kd0Lq2Xv9Bn5Wm8R"),
+        (&format!("fm2_{long}= and"), "[redacted][redacted] and"),
+    ] {
+        for size in (1..text.len()).take(80).chain([text.len()]) {
+            assert_eq!(released(&redacting, text, size).as_deref(), Some(clean), "pieces of {size}");
+        }
+    }
+    assert_eq!(released(&guardrail("block"), "use sk_live_9aZ8bY7cX6dW5eV4fU3g.", 3), None);
+}
+
+#[test]
+fn a_secret_in_a_prompt_is_handled_as_the_settings_say() {
+    let shipped = include_str!("../../policy/guardrails.toml");
+    let text = "use ghp_aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5 please";
+    let screened = |handling: &str| {
+        let settings = shipped.replacen("secrets = \"pass\"", &format!("secrets = \"{handling}\""), 1);
+        Guardrail::new(Settings::parse(&settings).unwrap(), []).screen(prompt(&[text]))
+    };
+    let content =
+        |handling: &str| screened(handling).unwrap().0.get().messages[0].content.expose().to_owned();
+    assert_eq!(content("pass"), text);
+    assert_eq!(content("redact"), "use [redacted] please");
+    assert!(matches!(screened("block"), Err(Refused::Blocked(_))));
+}
+
+proptest! {
+    #[test]
+    fn what_leaves_does_not_depend_on_the_cut(
+        units in prop::collection::vec(
+            "ghp_|sk-|[A-Za-z0-9]{1,40}|api_key = |password:|token|curl -u |[ \"'\n]|é|<\\|im_end\\|>|\u{200b}|AKIA|https://", 0..40),
+        size in 1usize..50,
+    ) {
+        let text = units.concat();
+        let redacting = guardrail("redact");
+        prop_assert_eq!(released(&redacting, &text, size), released(&redacting, &text, usize::MAX));
+    }
+}
+
+#[test]
 fn ordinary_text_is_not_held_back() {
     let mut screen = OutputScreen::new(guardrail("redact"));
     for piece in ["One", " two", ", three", "."] {
@@ -135,7 +187,11 @@ fn a_forgotten_or_unknown_setting_is_an_error() {
     }
     let zero = include_str!("../../policy/guardrails.toml").replace("max_messages = 256", "max_messages = 0");
     assert!(Settings::parse(&zero).is_err());
-    Settings::parse(include_str!("../../policy/guardrails.toml")).unwrap();
+    let shipped = Settings::parse(include_str!("../../policy/guardrails.toml")).unwrap();
+    assert_eq!(Settings::parse(&shipped.to_string()), Ok(shipped));
+    let passed = include_str!("../../policy/guardrails.toml")
+        .replace("control_tokens = \"redact\"", "control_tokens = \"pass\"");
+    assert!(Settings::parse(&passed).is_err(), "control tokens cannot be let through");
 }
 
 #[test]
