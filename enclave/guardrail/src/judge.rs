@@ -2,8 +2,9 @@
 
 use crate::canonical::Canonical;
 use crate::input::Guardrail;
+use crate::personal::{self, mask};
 use crate::secrets;
-use crate::settings::Action;
+use crate::settings::{Action, Handling, Kinds};
 use crate::span::Span;
 use crate::text::Text;
 use crate::verdict::Verdict;
@@ -14,11 +15,32 @@ const REDACTED: &str = "[redacted]";
 impl Guardrail {
     /// The text with what was found in it redacted, or a verdict that blocks.
     pub(crate) fn judge(&self, text: Text, verdict: &mut Verdict) -> Text {
-        match self.detectors.settings.input.secrets.action() {
+        let input = &self.detectors.settings.input;
+        let text = match input.secrets.action() {
             Some(action) => without_secrets(text, action, verdict),
             None => text,
+        };
+        if input.personal_data.any() {
+            without_personal_data(text, &input.personal_data, verdict)
+        } else {
+            text
         }
     }
+}
+
+/// Personal data becomes placeholders, so that the model can still tell one person's address from another's.
+fn without_personal_data(text: Text, kinds: &Kinds, verdict: &mut Verdict) -> Text {
+    let wanted = |kind: &'static str| kinds.of(kind) != Handling::Pass;
+    let spans = personal::find(text.expose(), wanted);
+    for action in spans.iter().filter_map(|span| kinds.of(span.kind).action()) {
+        verdict.note("personal_data", action);
+    }
+    let forms = Canonical::of(text.expose());
+    let hidden = |form: &str| personal::find(form, wanted).len() > spans.len();
+    if hidden(forms.folded()) || forms.decoded().any(|view| hidden(view.text.expose())) {
+        verdict.note("hidden_personal_data", Action::Block);
+    }
+    if spans.is_empty() { text } else { mask(text.expose(), &spans).text().clone() }
 }
 
 fn without_secrets(text: Text, action: Action, verdict: &mut Verdict) -> Text {

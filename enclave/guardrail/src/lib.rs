@@ -20,6 +20,7 @@ mod detect;
 mod input;
 mod judge;
 mod output;
+mod personal;
 mod secrets;
 mod settings;
 mod span;
@@ -29,8 +30,11 @@ mod verdict;
 pub use canonical::{Canonical, Evidence, Layer, View};
 pub use input::Guardrail;
 pub use output::{Output, OutputScreen, Released};
+pub use personal::{
+    Masked, candidates as personal_candidates, find as find_personal, kinds as personal_kinds, mask,
+};
 pub use secrets::{TooManyKeywords, find as find_secrets};
-pub use settings::{Action, Handling, Settings, SettingsError, StageSettings};
+pub use settings::{Action, Handling, Kinds, Settings, SettingsError, StageSettings};
 pub use span::Span;
 pub use text::{Message, Prompt, Role, Screened, Text};
 pub use verdict::{Finding, Refused, Stage, Verdict};

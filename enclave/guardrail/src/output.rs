@@ -5,7 +5,9 @@
 
 use crate::detect::Look;
 use crate::input::Guardrail;
+use crate::personal;
 use crate::secrets::{HOT, Sight, Watch};
+use crate::settings::{Action, Handling};
 use crate::text::Text;
 use crate::verdict::{Stage, Verdict};
 
@@ -71,6 +73,7 @@ pub struct OutputScreen {
     /// Bytes of the model's text that are decided.
     decided: usize,
     secrets: Watch,
+    personal: personal::Watch,
     verdict: Verdict,
 }
 
@@ -83,6 +86,7 @@ impl OutputScreen {
             past: Text::from(""),
             decided: 0,
             secrets: Watch::default(),
+            personal: personal::Watch::default(),
             verdict: Verdict { stage: Stage::Output, findings: Vec::new() },
         }
     }
@@ -137,17 +141,44 @@ impl OutputScreen {
     fn look(&mut self, whole: &str, at: usize, more: bool) -> Look {
         let rest = whole.get(at..).unwrap_or_default();
         let looked = self.guardrail.detectors.look(rest, Stage::Output, more);
-        let Some(action) = self.guardrail.detectors.settings.output.secrets.action() else { return looked };
-        if looked != Look::Clear {
-            return looked;
-        }
-        let past = whole.get(before(whole, at)..at).unwrap_or_default();
+        let looked = if looked == Look::Clear { self.secret(whole, at, more) } else { looked };
+        if looked == Look::Clear { self.personal(whole, at, more) } else { looked }
+    }
+
+    fn secret(&mut self, whole: &str, at: usize, more: bool) -> Look {
+        let Some(action) = self.guardrail.detectors.settings.output.secrets.action() else {
+            return Look::Clear;
+        };
+        let (past, rest) = around(whole, at);
         match self.secrets.look(self.decided, past, rest, more) {
             Sight::Clear => Look::Clear,
             Sight::NeedsMore => Look::NeedsMore,
             Sight::Found(length) => Look::Found { detector: "secrets", action, length },
         }
     }
+
+    fn personal(&mut self, whole: &str, at: usize, more: bool) -> Look {
+        let kinds = &self.guardrail.detectors.settings.output.personal_data;
+        if !kinds.any() {
+            return Look::Clear;
+        }
+        let (past, rest) = around(whole, at);
+        let wanted = |kind: &'static str| kinds.of(kind) != Handling::Pass;
+        match self.personal.look(self.decided, past, rest, more, wanted) {
+            (Sight::Clear, _) => Look::Clear,
+            (Sight::NeedsMore, _) => Look::NeedsMore,
+            (Sight::Found(length), kind) => {
+                let action = kinds.of(kind).action().unwrap_or(Action::Block);
+                Look::Found { detector: "personal_data", action, length }
+            }
+        }
+    }
+}
+
+/// What came before, as far as rules look back, and what comes.
+fn around(whole: &str, at: usize) -> (&str, &str) {
+    let past = whole.get(before(whole, at)..at).unwrap_or_default();
+    (past, whole.get(at..).unwrap_or_default())
 }
 
 /// Where the past begins that rules may look back at.

@@ -1,6 +1,7 @@
 //! Guardrail settings, as the measured policy pack holds them (`enclave/policy/guardrails.toml`).
 
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::fmt;
 use thiserror::Error;
 
@@ -56,6 +57,45 @@ impl Handling {
 pub struct StageSettings {
     /// Keys, tokens and passwords.
     pub secrets: Handling,
+    /// Personal data, by kind.
+    pub personal_data: Kinds,
+}
+
+/// What to do with each kind of personal data.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Kinds(BTreeMap<String, Handling>);
+
+/// Stands for all kinds that are not named.
+const DEFAULT: &str = "default";
+
+impl Kinds {
+    /// The same for all kinds.
+    pub fn all(handling: Handling) -> Kinds {
+        Kinds(BTreeMap::from([(DEFAULT.to_owned(), handling)]))
+    }
+
+    /// What to do with data of this kind.
+    pub fn of(&self, kind: &str) -> Handling {
+        // Parsing saw to it that there is a default; without one, nothing would be let through.
+        self.0.get(kind).or_else(|| self.0.get(DEFAULT)).copied().unwrap_or(Handling::Block)
+    }
+
+    /// True if some kind is looked for.
+    pub fn any(&self) -> bool {
+        self.0.values().any(|handling| *handling != Handling::Pass)
+    }
+
+    fn check(&self) -> Result<(), SettingsError> {
+        if !self.0.contains_key(DEFAULT) {
+            return Err(SettingsError::NoDefault);
+        }
+        let known = |name: &String| name == DEFAULT || crate::personal::kinds().any(|kind| kind == name);
+        match self.0.keys().find(|name| !known(name)) {
+            Some(name) => Err(SettingsError::UnknownKind(name.clone())),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The settings. Every field must be present: a forgotten line is an error, never a weaker default.
@@ -84,6 +124,12 @@ pub enum SettingsError {
     /// Not the TOML that [`Settings`] describes.
     #[error("guardrail settings: {0}")]
     Syntax(String),
+    /// Of personal data that is not named something must be said.
+    #[error("guardrail settings: personal_data has no default")]
+    NoDefault,
+    /// A kind that no recogniser knows.
+    #[error("guardrail settings: no kind of personal data is called {0:?}")]
+    UnknownKind(String),
     /// A limit of zero would refuse everything.
     #[error("guardrail settings: {0} must be more than zero")]
     Zero(&'static str),
@@ -102,7 +148,14 @@ impl fmt::Display for Settings {
 
 impl fmt::Display for StageSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "secrets = \"{}\"", self.secrets.word())
+        writeln!(f, "secrets = \"{}\"", self.secrets.word())?;
+        let kinds: Vec<String> = self
+            .personal_data
+            .0
+            .iter()
+            .map(|(kind, handling)| format!("{kind} = \"{}\"", handling.word()))
+            .collect();
+        writeln!(f, "personal_data = {{ {} }}", kinds.join(", "))
     }
 }
 
@@ -110,7 +163,7 @@ impl Settings {
     /// Settings that treat all text that is not what it seems alike, and look for nothing else: for whoever tests what
     /// stands behind the guardrail. The measured pack is [`Settings::parse`]d.
     pub fn of_what_hides(max_prompt_bytes: usize, max_messages: usize, action: Action) -> Settings {
-        let nothing = StageSettings { secrets: Handling::Pass };
+        let nothing = StageSettings { secrets: Handling::Pass, personal_data: Kinds::all(Handling::Pass) };
         Settings {
             max_prompt_bytes,
             max_messages,
@@ -135,6 +188,8 @@ impl Settings {
         if settings.max_messages == 0 {
             return Err(SettingsError::Zero("max_messages"));
         }
+        settings.input.personal_data.check()?;
+        settings.output.personal_data.check()?;
         Ok(settings)
     }
 }

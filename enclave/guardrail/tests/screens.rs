@@ -10,13 +10,24 @@ fn settings(action: &str) -> Settings {
     Settings::parse(&format!(
         "max_prompt_bytes = 1000\nmax_messages = 3\nhidden_characters = \"{action}\"\n\
          control_tokens = \"{action}\"\naccess_keys = \"{action}\"\n\
-         [input]\nsecrets = \"pass\"\n[output]\nsecrets = \"{action}\""
+         [input]\nsecrets = \"pass\"\npersonal_data = {{ default = \"pass\" }}\n\
+         [output]\nsecrets = \"{action}\"\npersonal_data = {{ default = \"pass\" }}"
     ))
     .unwrap()
 }
 
 fn guardrail(action: &str) -> Guardrail {
     Guardrail::new(settings(action), ["<|im_start|>", "<|im_end|>", ""].map(str::to_owned))
+}
+
+/// Also looks for two kinds of personal data in what the model says.
+fn private(action: &str) -> Guardrail {
+    let kinds = format!("{{ default = \"pass\", email = \"{action}\", credit_card = \"{action}\" }}");
+    let settings = settings(action).to_string();
+    let (input, output) = settings.split_once("[output]").unwrap();
+    let output = output.replace("{ default = \"pass\" }", &kinds);
+    let control = ["<|im_start|>", "<|im_end|>"].map(str::to_owned);
+    Guardrail::new(Settings::parse(&format!("{input}[output]{output}")).unwrap(), control)
 }
 
 fn prompt(texts: &[&str]) -> Prompt {
@@ -144,6 +155,48 @@ fn a_secret_never_leaves_in_part_however_the_model_cuts_it() {
 }
 
 #[test]
+fn personal_data_never_leaves_in_part_however_the_model_cuts_it() {
+    let redacting = private("redact");
+    for (text, clean) in [
+        ("Write to ann.lee@example.org or to Bob.", "Write to [redacted] or to Bob."),
+        ("My card is 4111 1111 1111 1111, and so on", "My card is [redacted], and so on"),
+        ("4111-1111-1111-1111", "[redacted]"),
+        ("On 3 May I paid 12 for a mail@ sign.", "On 3 May I paid 12 for a mail@ sign."),
+        ("Äa@b.org\nc@d.org", "Ä[redacted]\n[redacted]"),
+    ] {
+        for size in 1..text.chars().count() {
+            assert_eq!(
+                released(&redacting, text, size).as_deref(),
+                Some(clean),
+                "{text:?} in pieces of {size}"
+            );
+        }
+    }
+    assert_eq!(released(&private("block"), "it is a@b.org", 2), None);
+}
+
+#[test]
+fn personal_data_in_a_prompt_is_handled_by_kind() {
+    let shipped = include_str!("../../policy/guardrails.toml");
+    let screened = |kinds: &str, text: &str| {
+        let settings = shipped.replacen("{ default = \"pass\" }", kinds, 1);
+        Guardrail::new(Settings::parse(&settings).unwrap(), []).screen(prompt(&[text]))
+    };
+    let text = "a@b.org has card 4111111111111111";
+    let content =
+        |kinds: &str| screened(kinds, text).unwrap().0.get().messages[0].content.expose().to_owned();
+    assert_eq!(content("{ default = \"pass\" }"), text);
+    assert_eq!(content("{ default = \"redact\" }"), "[EMAIL_1] has card [CREDIT_CARD_1]");
+    assert_eq!(content("{ default = \"pass\", email = \"redact\" }"), "[EMAIL_1] has card 4111111111111111");
+    assert!(screened("{ default = \"pass\", credit_card = \"block\" }", text).is_err());
+    // What only shows when it is decoded cannot be cut out.
+    assert!(screened("{ default = \"redact\" }", "mail YW5uLmxlZUBleGFtcGxlLm9yZw==").is_err());
+    for wrong in ["{ email = \"redact\" }", "{ default = \"pass\", shoe_size = \"block\" }"] {
+        assert!(Settings::parse(&shipped.replacen("{ default = \"pass\" }", wrong, 1)).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn a_secret_in_a_prompt_is_handled_as_the_settings_say() {
     let shipped = include_str!("../../policy/guardrails.toml");
     let text = "use ghp_aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5 please";
@@ -162,12 +215,13 @@ proptest! {
     #[test]
     fn what_leaves_does_not_depend_on_the_cut(
         units in prop::collection::vec(
-            "ghp_|sk-|[A-Za-z0-9]{1,40}|api_key = |password:|token|curl -u |[ \"'\n]|é|<\\|im_end\\|>|\u{200b}|AKIA|https://", 0..40),
+            "ghp_|sk-|[A-Za-z0-9]{1,40}|api_key = |password:|token|curl -u |[ \"'\n]|é|<\\|im_end\\|>|\u{200b}|AKIA|https://|a@b\\.org|4111 1111 1111 1111|[0-9]{1,4}[ -]|May ", 0..40),
         size in 1usize..50,
     ) {
         let text = units.concat();
-        let redacting = guardrail("redact");
-        prop_assert_eq!(released(&redacting, &text, size), released(&redacting, &text, usize::MAX));
+        for redacting in [guardrail("redact"), private("redact")] {
+            prop_assert_eq!(released(&redacting, &text, size), released(&redacting, &text, usize::MAX));
+        }
     }
 }
 

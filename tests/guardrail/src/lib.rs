@@ -8,5 +8,6 @@
 //! - The data sets' own labels, wrong ones included.
 
 pub mod data;
+pub mod personal;
 pub mod secrets;
 pub mod table;
