@@ -2,6 +2,7 @@
 
 use crate::canonical::Canonical;
 use crate::input::Guardrail;
+use crate::language::language;
 use crate::personal::{self, mask};
 use crate::secrets;
 use crate::settings::{Action, Handling, Kinds};
@@ -16,6 +17,10 @@ impl Guardrail {
     /// The text with what was found in it redacted, or a verdict that blocks.
     pub(crate) fn judge(&self, text: Text, verdict: &mut Verdict) -> Text {
         let input = &self.detectors.settings.input;
+        let foreign = |code: &&str| !input.languages.iter().any(|served| served == code);
+        if !input.languages.is_empty() && language(text.expose()).filter(foreign).is_some() {
+            verdict.note("languages", Action::Block);
+        }
         let text = match input.secrets.action() {
             Some(action) => without_secrets(text, action, verdict),
             None => text,

@@ -19,6 +19,7 @@ mod canonical;
 mod detect;
 mod input;
 mod judge;
+mod language;
 mod output;
 mod personal;
 mod secrets;
@@ -29,12 +30,13 @@ mod verdict;
 
 pub use canonical::{Canonical, Evidence, Layer, View};
 pub use input::Guardrail;
+pub use language::{language, languages, likely_language};
 pub use output::{Output, OutputScreen, Released};
 pub use personal::{
     Masked, candidates as personal_candidates, find as find_personal, kinds as personal_kinds, mask,
 };
 pub use secrets::{TooManyKeywords, find as find_secrets};
-pub use settings::{Action, Handling, Kinds, Settings, SettingsError, StageSettings};
+pub use settings::{Action, Handling, InputSettings, Kinds, Settings, SettingsError, StageSettings};
 pub use span::Span;
 pub use text::{Message, Prompt, Role, Screened, Text};
 pub use verdict::{Finding, Refused, Stage, Verdict};

@@ -61,6 +61,18 @@ pub struct StageSettings {
     pub personal_data: Kinds,
 }
 
+/// What is looked for in what clients send.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputSettings {
+    /// Keys, tokens and passwords.
+    pub secrets: Handling,
+    /// Personal data, by kind.
+    pub personal_data: Kinds,
+    /// Languages that are served (ISO 639-1). A message that is certainly in another one is refused; empty means any.
+    pub languages: Vec<String>,
+}
+
 /// What to do with each kind of personal data.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
@@ -113,7 +125,7 @@ pub struct Settings {
     /// Cloud access key IDs in what the model says. (A private key always blocks.)
     pub access_keys: Action,
     /// What clients send.
-    pub input: StageSettings,
+    pub input: InputSettings,
     /// What the model says.
     pub output: StageSettings,
 }
@@ -130,6 +142,9 @@ pub enum SettingsError {
     /// A kind that no recogniser knows.
     #[error("guardrail settings: no kind of personal data is called {0:?}")]
     UnknownKind(String),
+    /// A language that cannot be told.
+    #[error("guardrail settings: no language is called {0:?}")]
+    UnknownLanguage(String),
     /// A limit of zero would refuse everything.
     #[error("guardrail settings: {0} must be more than zero")]
     Zero(&'static str),
@@ -143,6 +158,15 @@ impl fmt::Display for Settings {
         writeln!(f, "control_tokens = \"{}\"", self.control_tokens.word())?;
         writeln!(f, "access_keys = \"{}\"", self.access_keys.word())?;
         writeln!(f, "[input]\n{}[output]\n{}", self.input, self.output)
+    }
+}
+
+impl fmt::Display for InputSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let InputSettings { secrets, personal_data, languages } = self;
+        let stage = StageSettings { secrets: *secrets, personal_data: personal_data.clone() };
+        // Debug quotes as TOML does; codes are letters alone.
+        writeln!(f, "{stage}languages = {languages:?}")
     }
 }
 
@@ -170,7 +194,11 @@ impl Settings {
             hidden_characters: action,
             control_tokens: action,
             access_keys: action,
-            input: nothing.clone(),
+            input: InputSettings {
+                secrets: nothing.secrets,
+                personal_data: nothing.personal_data.clone(),
+                languages: Vec::new(),
+            },
             output: nothing,
         }
     }
@@ -190,6 +218,10 @@ impl Settings {
         }
         settings.input.personal_data.check()?;
         settings.output.personal_data.check()?;
+        let known = |code: &&String| !crate::language::languages().any(|known| known == *code);
+        if let Some(code) = settings.input.languages.iter().find(known) {
+            return Err(SettingsError::UnknownLanguage(code.clone()));
+        }
         Ok(settings)
     }
 }

@@ -11,7 +11,7 @@ fn settings(action: &str) -> Settings {
         "max_prompt_bytes = 1000\nmax_messages = 3\nhidden_characters = \"{action}\"\n\
          control_tokens = \"{action}\"\naccess_keys = \"{action}\"\n\
          [input]\nsecrets = \"pass\"\npersonal_data = {{ default = \"pass\" }}\n\
-         [output]\nsecrets = \"{action}\"\npersonal_data = {{ default = \"pass\" }}"
+         languages = []\n[output]\nsecrets = \"{action}\"\npersonal_data = {{ default = \"pass\" }}"
     ))
     .unwrap()
 }
@@ -194,6 +194,27 @@ fn personal_data_in_a_prompt_is_handled_by_kind() {
     for wrong in ["{ email = \"redact\" }", "{ default = \"pass\", shoe_size = \"block\" }"] {
         assert!(Settings::parse(&shipped.replacen("{ default = \"pass\" }", wrong, 1)).is_err(), "{wrong}");
     }
+}
+
+#[test]
+fn a_language_that_is_not_served_is_refused() {
+    let shipped = include_str!("../../policy/guardrails.toml");
+    let screened = |languages: &str, text: &str| {
+        let settings = shipped.replacen("languages = []", &format!("languages = {languages}"), 1);
+        Guardrail::new(Settings::parse(&settings).unwrap(), []).screen(prompt(&[text])).is_ok()
+    };
+    let german = "Was ist die Hauptstadt von Frankreich, und warum ist sie so bekannt?";
+    for (languages, text, passes) in [
+        ("[]", german, true),
+        ("[\"de\"]", german, true),
+        ("[\"en\", \"fr\"]", german, false),
+        ("[\"en\"]", "17 + 25 = ?", true),
+        ("[\"en\"]", "What is an enclave? Answer in two sentences.", true),
+        ("[\"en\"]", "法国的首都是哪里？", false),
+    ] {
+        assert_eq!(screened(languages, text), passes, "{languages} {text}");
+    }
+    assert!(Settings::parse(&shipped.replacen("languages = []", "languages = [\"english\"]", 1)).is_err());
 }
 
 #[test]

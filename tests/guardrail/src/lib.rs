@@ -8,6 +8,7 @@
 //! - The data sets' own labels, wrong ones included.
 
 pub mod data;
+pub mod langid;
 pub mod personal;
 pub mod secrets;
 pub mod table;
