@@ -34,7 +34,7 @@ impl Guardrail {
             .into_iter()
             .map(|m| {
                 let cleaned = self.clean(m.content, &mut verdict);
-                Message { role: m.role, content: self.judge(cleaned, &mut verdict) }
+                Message { role: m.role, content: self.judge(m.role, cleaned, &mut verdict) }
             })
             .collect();
         if verdict.blocks() {

@@ -1,13 +1,14 @@
 //! What is looked for in a whole text of the input, after what hides was taken out of it.
 
 use crate::canonical::Canonical;
+use crate::injection;
 use crate::input::Guardrail;
 use crate::language::language;
 use crate::personal::{self, mask};
 use crate::secrets;
-use crate::settings::{Action, Handling, Kinds};
+use crate::settings::{Action, AttackHandling, Handling, Kinds};
 use crate::span::Span;
-use crate::text::Text;
+use crate::text::{Role, Text};
 use crate::verdict::Verdict;
 
 /// Stands where something was taken out of a prompt.
@@ -15,8 +16,12 @@ const REDACTED: &str = "[redacted]";
 
 impl Guardrail {
     /// The text with what was found in it redacted, or a verdict that blocks.
-    pub(crate) fn judge(&self, text: Text, verdict: &mut Verdict) -> Text {
+    pub(crate) fn judge(&self, role: Role, text: Text, verdict: &mut Verdict) -> Text {
         let input = &self.detectors.settings.input;
+        // What the application says is what there is to protect.
+        if role != Role::System && is_refused(text.expose(), input.injection) {
+            verdict.note("injection", Action::Block);
+        }
         let foreign = |code: &&str| !input.languages.iter().any(|served| served == code);
         if !input.languages.is_empty() && language(text.expose()).filter(foreign).is_some() {
             verdict.note("languages", Action::Block);
@@ -30,6 +35,14 @@ impl Guardrail {
         } else {
             text
         }
+    }
+}
+
+fn is_refused(text: &str, handling: AttackHandling) -> bool {
+    match handling {
+        AttackHandling::Pass => false,
+        AttackHandling::Block => injection::score(text).is_attack(),
+        AttackHandling::BlockSuspected => injection::score(text).is_suspected(),
     }
 }
 

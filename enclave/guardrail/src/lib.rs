@@ -17,6 +17,7 @@
 
 mod canonical;
 mod detect;
+pub mod injection;
 mod input;
 mod judge;
 mod language;
@@ -36,7 +37,9 @@ pub use personal::{
     Masked, candidates as personal_candidates, find as find_personal, kinds as personal_kinds, mask,
 };
 pub use secrets::{TooManyKeywords, find as find_secrets};
-pub use settings::{Action, Handling, InputSettings, Kinds, Settings, SettingsError, StageSettings};
+pub use settings::{
+    Action, AttackHandling, Handling, InputSettings, Kinds, Settings, SettingsError, StageSettings,
+};
 pub use span::Span;
 pub use text::{Message, Prompt, Role, Screened, Text};
 pub use verdict::{Finding, Refused, Stage, Verdict};

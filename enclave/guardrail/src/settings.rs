@@ -51,6 +51,29 @@ impl Handling {
     }
 }
 
+/// What to do with an attack, which cannot be let through in part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttackHandling {
+    /// Let it through, and do not look.
+    Pass,
+    /// Refuse what is an attack: one harmless text in a hundred of kinds that nothing was learned from is wrongly refused.
+    Block,
+    /// Refuse what is suspected: one harmless text in a hundred of kinds that were learned from is wrongly refused, and
+    /// more of others. For text that nobody is waiting for.
+    BlockSuspected,
+}
+
+impl AttackHandling {
+    fn word(self) -> &'static str {
+        match self {
+            AttackHandling::Pass => "pass",
+            AttackHandling::Block => "block",
+            AttackHandling::BlockSuspected => "block_suspected",
+        }
+    }
+}
+
 /// What is looked for at one stage.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -69,6 +92,8 @@ pub struct InputSettings {
     pub secrets: Handling,
     /// Personal data, by kind.
     pub personal_data: Kinds,
+    /// Prompt injection and jailbreaks, in all messages but those of the application.
+    pub injection: AttackHandling,
     /// Languages that are served (ISO 639-1). A message that is certainly in another one is refused; empty means any.
     pub languages: Vec<String>,
 }
@@ -163,10 +188,10 @@ impl fmt::Display for Settings {
 
 impl fmt::Display for InputSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let InputSettings { secrets, personal_data, languages } = self;
+        let InputSettings { secrets, personal_data, injection, languages } = self;
         let stage = StageSettings { secrets: *secrets, personal_data: personal_data.clone() };
         // Debug quotes as TOML does; codes are letters alone.
-        writeln!(f, "{stage}languages = {languages:?}")
+        writeln!(f, "{stage}injection = \"{}\"\nlanguages = {languages:?}", injection.word())
     }
 }
 
@@ -197,6 +222,7 @@ impl Settings {
             input: InputSettings {
                 secrets: nothing.secrets,
                 personal_data: nothing.personal_data.clone(),
+                injection: AttackHandling::Pass,
                 languages: Vec::new(),
             },
             output: nothing,

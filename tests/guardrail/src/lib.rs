@@ -8,7 +8,10 @@
 //! - The data sets' own labels, wrong ones included.
 
 pub mod data;
+pub mod injection;
 pub mod langid;
+pub mod latency;
 pub mod personal;
 pub mod secrets;
 pub mod table;
+pub mod train;
