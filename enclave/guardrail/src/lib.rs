@@ -5,7 +5,8 @@
 //! - A [`Released`] chunk exists only if the output detectors saw it, with what came before it, and let it go.
 //! - `Debug` of any text type prints a length, never the text; the text is wiped when dropped.
 //!
-//! Does not: judge meaning (topics, toxicity, personal data); it stops text that is not what it seems.
+//! Does not: judge topics or toxicity, know names of persons, or remember what earlier turns disclosed. Detectors only
+//! tighten: a text that passes all of them has no right that its principal has not.
 //!
 //! Trusts: its [`Settings`], which are part of the measured policy pack. No input is trusted.
 //!

@@ -7,12 +7,15 @@ use anyhow::Result;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// What is shipped, with everything looked for.
-const EVERYTHING: &str = include_str!("../../../enclave/policy/guardrails.toml");
+const SHIPPED: &str = include_str!("../../../enclave/policy/guardrails.toml");
 
-fn guardrail() -> Result<Guardrail> {
-    let everything = EVERYTHING.replace("\"pass\"", "\"redact\"");
-    Ok(Guardrail::new(Settings::parse(&everything)?, ["<|im_start|>", "<|im_end|>"].map(str::to_owned)))
+fn guardrail(settings: &str) -> Result<Guardrail> {
+    Ok(Guardrail::new(Settings::parse(settings)?, ["<|im_start|>", "<|im_end|>"].map(str::to_owned)))
+}
+
+fn screening(guardrail: &Guardrail, text: &str) -> Duration {
+    let message = Message { role: Role::User, content: text.into() };
+    timed(|| guardrail.screen(Prompt { messages: vec![message] }))
 }
 
 fn texts(length: usize) -> Result<Vec<String>> {
@@ -40,22 +43,20 @@ fn timed<T>(work: impl FnOnce() -> T) -> Duration {
 /// # Errors
 /// If the data is absent.
 pub fn measure() -> Result<Vec<Line>> {
-    let guardrail = guardrail()?;
-    let screen = |text: &str| {
-        let message = Message { role: Role::User, content: text.into() };
-        let _ = guardrail.screen(Prompt { messages: vec![message] });
-    };
+    let shipped = guardrail(SHIPPED)?;
+    let everything = guardrail(&SHIPPED.replace("\"pass\"", "\"redact\""))?;
     // Expressions are compiled when they are first needed.
-    texts(6000)?.iter().for_each(|text| screen(text));
+    for text in texts(6000)? {
+        screening(&everything, &text);
+    }
     let mut lines = Vec::new();
-    for (length, to_beat) in [(384, "49 ms (Prompt Guard 2 22M)"), (1500, "p99 25 ms"), (6000, "")] {
-        let times = texts(length)?.iter().map(|text| timed(|| screen(text))).collect();
-        lines.push(Line::new(
-            "prompt, all detectors",
-            format!("{length} characters"),
-            percentiles(times),
-            to_beat,
-        ));
+    for (what, guardrail) in
+        [("prompt, as shipped", &shipped), ("prompt, everything looked for", &everything)]
+    {
+        for (length, to_beat) in [(384, "49 ms (Prompt Guard 2 22M)"), (1500, "p99 25 ms"), (6000, "")] {
+            let times = texts(length)?.iter().map(|text| screening(guardrail, text)).collect();
+            lines.push(Line::new(what, format!("{length} characters"), percentiles(times), to_beat));
+        }
     }
     let scores = texts(384)?.iter().map(|text| timed(|| adyton_guardrail::injection::score(text))).collect();
     lines.push(Line::new(
@@ -66,11 +67,16 @@ pub fn measure() -> Result<Vec<Line>> {
     ));
     let mut pieces = Vec::new();
     for text in texts(1500)?.iter().take(40) {
-        let mut screen = OutputScreen::new(guardrail.clone());
+        let mut screen = OutputScreen::new(everything.clone());
         for piece in text.split_inclusive(' ') {
             pieces.push(timed(|| screen.push(piece)));
         }
     }
-    lines.push(Line::new("answer, all detectors", "one word of 1,500 characters", percentiles(pieces), ""));
+    lines.push(Line::new(
+        "answer, everything looked for",
+        "one word of 1,500 characters",
+        percentiles(pieces),
+        "",
+    ));
     Ok(lines)
 }

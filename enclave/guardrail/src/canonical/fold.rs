@@ -3,6 +3,7 @@
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 use unicode_script::{Script, UnicodeScript};
+use zeroize::Zeroizing;
 
 /// Marks upon one letter that are kept. No language stacks more; "zalgo" text does, to hide its letters.
 const MARKS: usize = 3;
@@ -46,9 +47,10 @@ pub(super) fn fold(raw: &str) -> (String, String, Evidence) {
         return (raw.to_owned(), String::new(), evidence);
     }
     let mut hidden = Hidden::default();
-    let visible: String = raw.chars().filter(|&c| is_visible(c, &mut hidden, &mut evidence)).collect();
+    let seen = |&c: &char| is_visible(c, &mut hidden, &mut evidence);
+    let visible = Zeroizing::new(raw.chars().filter(seen).collect::<String>());
     let limit = raw.len().saturating_mul(GROWTH);
-    let mut normal = String::with_capacity(visible.len());
+    let mut normal = Zeroizing::new(String::with_capacity(visible.len()));
     let mut marks = 0usize;
     for c in visible.nfkc() {
         marks = if is_combining_mark(c) { marks + 1 } else { 0 };

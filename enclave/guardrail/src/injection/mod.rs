@@ -19,6 +19,7 @@ use crate::canonical::{Canonical, Layer};
 use features::{Places, normalised, windows};
 use model::{Model, Threshold};
 use std::sync::LazyLock;
+use zeroize::Zeroizing;
 
 /// Decoded views that are shorter say nothing.
 const SHORTEST_VIEW: usize = 12;
@@ -60,7 +61,7 @@ pub fn score_with(model: &Model, text: &str) -> Score {
     let canonical = Canonical::of(text);
     let mut places = Places::default();
     let mut highest = |text: &str| {
-        let normalised = normalised(text);
+        let normalised = Zeroizing::new(normalised(text));
         windows(&normalised).map(|window| model.score(places.of(window))).fold(f32::NEG_INFINITY, f32::max)
     };
     let mut value = highest(canonical.folded());

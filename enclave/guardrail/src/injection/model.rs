@@ -6,7 +6,7 @@ use thiserror::Error;
 /// First bytes of a model file.
 const MAGIC: &[u8; 8] = b"adytonG1";
 /// Lengths of text, in characters, up to which one threshold counts. The longer a text, the more windows may be wrong.
-pub const LENGTHS: [usize; 5] = [200, 1000, 4000, 16_000, usize::MAX];
+pub const LENGTHS: [usize; 6] = [80, 200, 1000, 4000, 16_000, usize::MAX];
 /// Numbers at the beginning: version, scale, bias, thresholds.
 const HEAD: usize = MAGIC.len() + 4 * (3 + 2 * LENGTHS.len());
 

@@ -9,6 +9,7 @@ use super::find;
 use crate::secrets::Sight;
 use crate::span::Span;
 use std::collections::VecDeque;
+use zeroize::Zeroizing;
 
 /// Longest stretch that is held, in bytes.
 pub(crate) const STRETCH: usize = 1024;
@@ -40,8 +41,8 @@ impl Watch {
             self.decided_until = at.saturating_add(length.max(1));
             // The character after it is part of what some expressions want to see.
             let after = rest.get(length..).and_then(|rest| rest.chars().next());
-            let text: String =
-                before.chars().chain(rest.get(..length).unwrap_or_default().chars()).chain(after).collect();
+            let held = rest.get(..length).unwrap_or_default();
+            let text = Zeroizing::new(before.chars().chain(held.chars()).chain(after).collect::<String>());
             let end = before.len() + length;
             let here = |span: Span| Span {
                 start: at + span.start.max(before.len()) - before.len(),

@@ -11,6 +11,7 @@ use super::rules::RULES;
 use super::{Span, find};
 use std::collections::VecDeque;
 use std::sync::LazyLock;
+use zeroize::Zeroizing;
 
 /// Bytes after an announcing keyword within which tokens are looked at, and bytes of the past that are kept for it.
 pub(crate) const HOT: usize = 256;
@@ -91,8 +92,8 @@ impl Watch {
         self.decided_until = at.saturating_add(token);
         // The character after the token is part of what some rules want to see.
         let after = rest.get(token..).and_then(|rest| rest.chars().next()).filter(|_| token < TOKEN);
-        let whole: String = [before, rest.get(..token).unwrap_or_default()].into_iter().collect();
-        let text: String = whole.chars().chain(after).collect();
+        let whole = Zeroizing::new([before, rest.get(..token).unwrap_or_default()].concat());
+        let text = Zeroizing::new(whole.chars().chain(after).collect::<String>());
         let all = Span { start: before.len(), end: whole.len(), kind: "secrets", score: 0 };
         let found = if self.swallows { vec![all] } else { find(&text).unwrap_or_else(|_| vec![all]) };
         let here = |span: Span| Span {

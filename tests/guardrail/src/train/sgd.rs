@@ -67,6 +67,17 @@ pub fn fit(bags: &[Bag], rounds: usize, dice: &mut Dice) -> Fitted {
     Fitted { weights: mean, bias }
 }
 
+/// The mean of several, which is a linear model as well.
+pub fn mean(fits: Vec<Fitted>) -> Fitted {
+    let share = 1.0 / fits.len().max(1) as f32;
+    let mut mean = Fitted { weights: vec![0.0; PLACES], bias: 0.0 };
+    for fitted in fits {
+        mean.weights.iter_mut().zip(&fitted.weights).for_each(|(sum, weight)| *sum += weight * share);
+        mean.bias += fitted.bias * share;
+    }
+    mean
+}
+
 fn chosen(fitted: &Fitted, bag: &Bag, dice: &mut Dice) -> Vec<usize> {
     let by_score =
         |a: &usize, b: &usize| fitted.score(&bag.windows[*a]).total_cmp(&fitted.score(&bag.windows[*b]));
