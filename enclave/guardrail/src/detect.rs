@@ -1,4 +1,4 @@
-//! The detectors: hidden characters, control tokens, private keys, access keys. Each looks at one position of a text.
+//! What is not what it seems, at one position of a text: hidden characters, control tokens, private keys, access keys.
 //!
 //! A position either holds a finding, or cannot, or needs more text to tell ([`Look`]). Both screens walk a text from
 //! left to right and ask here; so what they find does not depend on how a stream was cut into pieces.

@@ -7,7 +7,7 @@ use crate::verdict::{Finding, Refused, Stage, Verdict};
 
 /// How often a text is screened again because taking something out has joined the ends into something new. Nobody
 /// nests a third time by accident; a text that does is blocked, which also bounds the work.
-const ROUNDS: usize = 3;
+pub(crate) const ROUNDS: usize = 3;
 
 /// The measured settings together with the control tokens of the loaded model.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use crate::canonical::Canonical;
 use crate::injection;
-use crate::input::Guardrail;
+use crate::input::{Guardrail, ROUNDS};
 use crate::language::language;
 use crate::personal::{self, mask};
 use crate::secrets;
@@ -26,15 +26,31 @@ impl Guardrail {
         if !input.languages.is_empty() && language(text.expose()).filter(foreign).is_some() {
             verdict.note("languages", Action::Block);
         }
-        let text = match input.secrets.action() {
-            Some(action) => without_secrets(text, action, verdict),
-            None => text,
-        };
-        if input.personal_data.any() {
-            without_personal_data(text, &input.personal_data, verdict)
-        } else {
-            text
+        self.without_findings(text, verdict)
+    }
+
+    /// The text without secrets and personal data, in as many rounds as it takes: where something was taken out, what
+    /// stood beside it may become a finding of its own.
+    fn without_findings(&self, mut text: Text, verdict: &mut Verdict) -> Text {
+        let input = &self.detectors.settings.input;
+        for _ in 0..ROUNDS {
+            if verdict.blocks() {
+                return text;
+            }
+            let mut next = text.clone();
+            if let Some(action) = input.secrets.action() {
+                next = without_secrets(next, action, verdict);
+            }
+            if input.personal_data.any() {
+                next = without_personal_data(next, &input.personal_data, verdict);
+            }
+            if next == text {
+                return text;
+            }
+            text = next;
         }
+        verdict.note("nested_findings", Action::Block);
+        text
     }
 }
 

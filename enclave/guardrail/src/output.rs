@@ -1,7 +1,11 @@
 //! The output screen: holds back what may still become a finding, releases the rest.
 //!
-//! What leaves does not depend on how the model's text was cut into pieces, and what is held back is never longer than
-//! the longest finding.
+//! What leaves does not depend on how the model's text was cut into pieces, and what is held back is never longer than the
+//! longest finding of one position, the longest token ([`TOKEN`]) or, where personal data is looked for, the longest stretch
+//! of words ([`STRETCH`]).
+//!
+//! [`TOKEN`]: crate::secrets
+//! [`STRETCH`]: crate::personal
 
 use crate::detect::Look;
 use crate::input::Guardrail;

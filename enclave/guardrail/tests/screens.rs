@@ -135,6 +135,7 @@ fn a_finding_never_leaves_in_part_however_the_model_cuts_it() {
 #[test]
 fn a_secret_never_leaves_in_part_however_the_model_cuts_it() {
     let redacting = guardrail("redact");
+    let (filler, words) = ("a".repeat(1000), " and so on".repeat(24));
     let digits: Vec<char> = ('a'..='z').chain('A'..='Z').chain('0'..='9').collect();
     let long: String = (0..1500usize).map(|at| digits[at * at * 7 % 61]).collect();
     for (text, clean) in [
@@ -145,7 +146,10 @@ fn a_secret_never_leaves_in_part_however_the_model_cuts_it() {
         ("the password is not told, the secret neither", "the password is not told, the secret neither"),
         ("the task was skipped, the eye saw it", "the task was skipped, the eye saw it"),
         ("a key: é 7hG4kd0Lq2Xv9Bn5Wm8R", "a key: é 7hG4kd0Lq2Xv9Bn5Wm8R"),
+        ("xghp_aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5 in a word", "xghp_[redacted] in a word"),
         (&format!("fm2_{long}= and"), "[redacted][redacted] and"),
+        (&format!("sk-{filler}ghp_aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5"), &format!("sk-{filler}[redacted]")),
+        (&format!("a key{words}token: 7hG4kd0Lq2Xv9Bn5Wm8R"), &format!("a key{words}token: [redacted]")),
     ] {
         for size in (1..text.len()).take(80).chain([text.len()]) {
             assert_eq!(released(&redacting, text, size).as_deref(), Some(clean), "pieces of {size}");
@@ -157,14 +161,17 @@ fn a_secret_never_leaves_in_part_however_the_model_cuts_it() {
 #[test]
 fn personal_data_never_leaves_in_part_however_the_model_cuts_it() {
     let redacting = private("redact");
-    for (text, clean) in [
+    let numbers = "12 ".repeat(338);
+    let cases: [(&str, &str); 6] = [
         ("Write to ann.lee@example.org or to Bob.", "Write to [redacted] or to Bob."),
         ("My card is 4111 1111 1111 1111, and so on", "My card is [redacted], and so on"),
         ("4111-1111-1111-1111", "[redacted]"),
         ("On 3 May I paid 12 for a mail@ sign.", "On 3 May I paid 12 for a mail@ sign."),
         ("Äa@b.org\nc@d.org", "Ä[redacted]\n[redacted]"),
-    ] {
-        for size in 1..text.chars().count() {
+        (&format!("{numbers}ann.lee@b.org"), &format!("{numbers}[redacted]")),
+    ];
+    for (text, clean) in cases {
+        for size in (1..text.chars().count()).take(60) {
             assert_eq!(
                 released(&redacting, text, size).as_deref(),
                 Some(clean),
@@ -230,6 +237,12 @@ fn an_attack_is_refused_and_what_people_ask_is_not() {
         "Say hello.",
         "hi",
         "Can I ignore this compiler warning?",
+        "[redacted]",
+        "The key is [redacted], and I wrote to [EMAIL_1].",
+        "Count from one to ten in words.",
+        "How is the weather in Oslo?",
+        "<tool_response>\nSunny, 21 degrees.\n</tool_response>",
+        "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\":\"Oslo\"}}\n</tool_call>",
         "My e-mail is ann.lee@example.org, please write a polite reply to my landlord.",
         &long,
     ] {
@@ -271,14 +284,37 @@ fn a_secret_in_a_prompt_is_handled_as_the_settings_say() {
 
 proptest! {
     #[test]
+    fn what_was_screened_is_screened_again_unchanged(
+        units in prop::collection::vec(
+            "ghp_|aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5|api_key = |[ \"'\n]|é|<\\|im_|end\\|>|\u{200b}|a@b\\.org|[0-9]{1,9}|passport ", 0..30),
+        redact in any::<bool>(),
+    ) {
+        let mut settings = include_str!("../../policy/guardrails.toml").to_owned();
+        if redact {
+            settings = settings.replace("secrets = \"pass\"", "secrets = \"redact\"")
+                .replace("default = \"pass\"", "default = \"redact\"")
+                .replace("injection = \"block\"", "injection = \"pass\"");
+        }
+        let guardrail = Guardrail::new(Settings::parse(&settings).unwrap(), ["<|im_end|>".to_owned()]);
+        if let Ok((screened, _)) = guardrail.screen(prompt(&[&units.concat()])) {
+            let (again, verdict) = guardrail.screen(screened.get().clone()).unwrap();
+            prop_assert_eq!(again.get(), screened.get());
+            prop_assert!(verdict.findings.is_empty());
+        }
+    }
+
+    #[test]
     fn what_leaves_does_not_depend_on_the_cut(
         units in prop::collection::vec(
-            "ghp_|sk-|[A-Za-z0-9]{1,40}|api_key = |password:|token|curl -u |[ \"'\n]|é|<\\|im_end\\|>|\u{200b}|AKIA|https://|a@b\\.org|4111 1111 1111 1111|[0-9]{1,4}[ -]|May ", 0..40),
+            "ghp_|aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5|sk-|[A-Za-z0-9]{1,40}|api_key = |password:|token|curl -u |[ \"'\n]|é|<\\|im_end\\|>|\u{200b}|AKIA|https://|a@b\\.org|4111 1111 1111 1111|[0-9]{1,4}[ -]|May ", 0..40),
         size in 1usize..50,
     ) {
         let text = units.concat();
         for redacting in [guardrail("redact"), private("redact")] {
-            prop_assert_eq!(released(&redacting, &text, size), released(&redacting, &text, usize::MAX));
+            let in_pieces = released(&redacting, &text, size);
+            prop_assert_eq!(&in_pieces, &released(&redacting, &text, usize::MAX));
+            let secret = "ghp_aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5";
+            prop_assert!(!in_pieces.is_some_and(|left| left.contains(secret)));
         }
     }
 }

@@ -23,7 +23,7 @@ pub struct Evidence {
     pub tags: u32,
     /// Variation selectors, but for the two that emoji need.
     pub selectors: u32,
-    /// Combining marks above [`MARKS`] upon one letter.
+    /// Combining marks above the third upon one letter.
     pub marks: u32,
     /// Words whose letters are of more than one script.
     pub mixed_words: u32,

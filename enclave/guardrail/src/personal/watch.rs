@@ -3,7 +3,7 @@
 //! A *stretch* is some words in a row that may belong together: it ends at a line's end, or with a word that is part of no
 //! number, address or date. A stretch is held until it ends; then the recognisers look at it with what came before.
 //!
-//! Does not: keep together what is longer than [`STRETCH`]; of that, the parts are judged one by one.
+//! Of a stretch that is longer than [`STRETCH`] the beginning is decided, and the rest is looked at again with what follows.
 
 use super::find;
 use crate::secrets::Sight;
@@ -15,6 +15,8 @@ use zeroize::Zeroizing;
 pub(crate) const STRETCH: usize = 1024;
 /// Shortest word that ends a stretch. Shorter ones stand within plates, postcodes and accounts.
 const WORD: usize = 4;
+/// What is looked at again of a longer stretch, in bytes: no less than the longest number or address that is likely.
+const OVERLAP: usize = 256;
 const MONTHS: [&str; 12] =
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
@@ -38,7 +40,6 @@ impl Watch {
     ) -> (Sight, &'static str) {
         if at >= self.decided_until {
             let Some(length) = stretch(rest, more) else { return (Sight::NeedsMore, "") };
-            self.decided_until = at.saturating_add(length.max(1));
             // The character after it is part of what some expressions want to see.
             let after = rest.get(length..).and_then(|rest| rest.chars().next());
             let held = rest.get(..length).unwrap_or_default();
@@ -49,8 +50,11 @@ impl Watch {
                 end: at + span.end.min(end).saturating_sub(before.len()),
                 ..span
             };
-            self.spans =
-                find(&text, wanted).into_iter().map(here).filter(|span| span.start < span.end).collect();
+            let whole = at.saturating_add(length.max(1));
+            let decided = if length + OVERLAP > STRETCH { whole.saturating_sub(OVERLAP) } else { whole };
+            let found = find(&text, wanted).into_iter().map(here);
+            self.spans = found.filter(|s| s.start < s.end && s.start < decided).collect();
+            self.decided_until = decided.max(self.spans.back().map_or(at + 1, |last| last.end));
         }
         while self.spans.front().is_some_and(|span| span.end <= at) {
             self.spans.pop_front();

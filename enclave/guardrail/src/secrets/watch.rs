@@ -4,8 +4,9 @@
 //! begin with, or within [`HOT`] bytes after a keyword that announces one. A hot token is held until it ends; then the rules
 //! look at it with what came before. All else leaves at once.
 //!
-//! Does not: find secrets that begin before their keyword (none but `maxmind-license-key`); of `atlasv1` and `Q~`
-//! keys, what stands before the mark, a few characters of no use alone, may have left.
+//! Does not: find secrets that begin before their keyword (none but `maxmind-license-key`). Where a keyword stands in the
+//! middle of a word, it may have left before what comes after it is found; of `atlasv1` and `Q~` keys, so may the few
+//! characters before it.
 
 use super::rules::RULES;
 use super::{Span, find};
@@ -15,9 +16,13 @@ use zeroize::Zeroizing;
 
 /// Bytes after an announcing keyword within which tokens are looked at, and bytes of the past that are kept for it.
 pub(crate) const HOT: usize = 256;
-/// Longest token that is held, in bytes. Of a longer one, the parts are judged one by one, and once one part holds a
-/// secret that reaches its end, the rest of the token goes with it.
+/// Longest token that is held, in bytes. Of a longer one the beginning is decided, and the rest, [`OVERLAP`] bytes at
+/// least, is looked at again with what follows; once a secret reaches the end of what is held, the rest of the token goes too.
 pub(crate) const TOKEN: usize = 1024;
+/// See [`TOKEN`]. No longer than the past that is kept, so that what is looked at again is seen as before.
+const OVERLAP: usize = HOT;
+/// Shortest keyword that also announces what comes after it in the middle of a word, if it has a sign in it (`ghp_`).
+const MARK: usize = 4;
 
 /// What there is at one position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +54,7 @@ impl ByByte {
 
 static STARTS: LazyLock<ByByte> = LazyLock::new(|| ByByte::new(&RULES.starts, <[u8]>::first));
 static CONTEXTS: LazyLock<ByByte> = LazyLock::new(|| ByByte::new(&RULES.contexts, <[u8]>::last));
+static MARKS: LazyLock<ByByte> = LazyLock::new(|| ByByte::new(&RULES.starts, <[u8]>::last));
 
 /// What is known of one stream. Positions count its bytes from the start.
 #[derive(Clone, Debug, Default)]
@@ -57,7 +63,9 @@ pub(crate) struct Watch {
     /// Up to here it is decided what is a secret: `spans`.
     decided_until: usize,
     spans: VecDeque<Span>,
-    /// The token that was decided last goes on and is a secret.
+    /// The token of which a part was decided last goes on.
+    continues: bool,
+    /// It goes on, and is a secret.
     swallows: bool,
 }
 
@@ -66,15 +74,16 @@ impl Watch {
     /// `more` says whether text may follow.
     pub(crate) fn look(&mut self, at: usize, before: &str, rest: &str, more: bool) -> Sight {
         if at >= self.decided_until {
-            if ends_with_any(before, CONTEXTS.of(before.as_bytes().last())) {
+            if is_announced(before) {
                 self.hot_until = at.saturating_add(HOT);
             }
             let token = rest.bytes().take(TOKEN).take_while(|b| is_token(*b)).count();
             self.swallows &= token > 0;
+            self.continues &= token > 0;
             let hot = match starts_here(before, rest, more) {
                 _ if token == 0 => return Sight::Clear,
                 Sight::NeedsMore => return Sight::NeedsMore,
-                start => start != Sight::Clear || at < self.hot_until || self.swallows,
+                start => start != Sight::Clear || at < self.hot_until || self.continues,
             };
             if !hot {
                 return Sight::Clear;
@@ -89,7 +98,6 @@ impl Watch {
 
     /// Finds the secrets of the token that `rest` begins with.
     fn decide(&mut self, at: usize, before: &str, rest: &str, token: usize) {
-        self.decided_until = at.saturating_add(token);
         // The character after the token is part of what some rules want to see.
         let after = rest.get(token..).and_then(|rest| rest.chars().next()).filter(|_| token < TOKEN);
         let whole = Zeroizing::new([before, rest.get(..token).unwrap_or_default()].concat());
@@ -101,9 +109,17 @@ impl Watch {
             end: at + span.end.min(whole.len()).saturating_sub(before.len()),
             ..span
         };
-        self.spans = found.into_iter().map(here).filter(|span| span.start < span.end).collect();
-        self.swallows =
-            token == TOKEN && self.spans.back().is_some_and(|last| last.end == self.decided_until);
+        self.continues = token == TOKEN;
+        let end = at.saturating_add(token);
+        let decided = if self.continues { end.saturating_sub(OVERLAP) } else { end };
+        self.spans = found.into_iter().map(here).filter(|s| s.start < s.end && s.start < decided).collect();
+        let last = self.spans.back().map_or(at, |last| last.end);
+        self.decided_until = decided.max(last);
+        self.swallows = self.continues && last == end;
+        // A keyword within the token announces what comes after it.
+        if RULES.keywords.is_match(rest.get(..token).unwrap_or_default()) {
+            self.hot_until = self.decided_until.saturating_add(HOT);
+        }
     }
 
     fn decided(&mut self, at: usize) -> Sight {
@@ -119,6 +135,14 @@ impl Watch {
 
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_graphic() && !b"'\"`;,<>(){}[]\\".contains(&byte)
+}
+
+/// Whether a secret may come after this text.
+fn is_announced(before: &str) -> bool {
+    let last = before.as_bytes().last();
+    let is_mark = |word: &&&str| word.len() >= MARK && word.contains(|c: char| !c.is_ascii_alphanumeric());
+    let marks: Vec<&str> = MARKS.of(last).iter().filter(is_mark).copied().collect();
+    ends_with_any(before, CONTEXTS.of(last)) || ends_with_any(before, &marks)
 }
 
 fn ends_with_any(text: &str, words: &[&str]) -> bool {

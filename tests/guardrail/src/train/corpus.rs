@@ -212,6 +212,8 @@ pub fn examples(dice: &mut Dice) -> Result<Vec<Example>> {
     all.extend(harmless.into_iter().chain(carriers));
     let mut seen = std::collections::HashSet::new();
     for example in &mut all {
+        // What the publishers of attacks took out is no mark of attacks; this guardrail writes the same word.
+        example.text = example.text.replace("REDACTED", "name");
         example.text.truncate(example.text.floor_char_boundary(LONGEST));
     }
     all.retain(|example| {
