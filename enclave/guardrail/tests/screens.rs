@@ -280,6 +280,11 @@ fn a_secret_in_a_prompt_is_handled_as_the_settings_say() {
     assert_eq!(content("pass"), text);
     assert_eq!(content("redact"), "use [redacted] please");
     assert!(matches!(screened("block"), Err(Refused::Blocked(_))));
+    // Written in letters that only look like these, it cannot be cut out.
+    let settings = shipped.replacen("secrets = \"pass\"", "secrets = \"redact\"", 1);
+    let wide: String =
+        text.chars().map(|c| char::from_u32(c as u32 + 0xfee0).filter(|_| c != ' ').unwrap_or(c)).collect();
+    assert!(Guardrail::new(Settings::parse(&settings).unwrap(), []).screen(prompt(&[&wide])).is_err());
 }
 
 proptest! {

@@ -75,14 +75,18 @@ fn everywhere(text: &str, spans: &[Span]) -> Vec<Span> {
     let longest_first = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&values);
     let Ok(search) = longest_first else { return spans.to_vec() };
     let mut all = spans.to_vec();
-    let mut at = 0;
-    for found in search.find_iter(text) {
-        while spans.get(at).is_some_and(|span| span.end <= found.start()) {
-            at += 1;
+    // Between spans only: an occurrence that overlaps one is broken by its placeholder.
+    let starts = std::iter::once(0).chain(spans.iter().map(|span| span.end));
+    let ends = spans.iter().map(|span| span.start).chain([text.len()]);
+    for (start, end) in starts.zip(ends) {
+        for found in search.find_iter(text.get(start..end).unwrap_or_default()) {
+            let kind = spans.get(found.pattern().as_usize());
+            all.extend(kind.map(|span| Span {
+                start: start + found.start(),
+                end: start + found.end(),
+                ..*span
+            }));
         }
-        let overlaps = spans.get(at).is_some_and(|span| span.start < found.end());
-        let kind = spans.get(found.pattern().as_usize()).filter(|_| !overlaps);
-        all.extend(kind.map(|span| Span { start: found.start(), end: found.end(), ..*span }));
     }
     all.sort_by_key(|span| span.start);
     all
