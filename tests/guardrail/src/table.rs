@@ -25,10 +25,14 @@ impl Line {
     }
 }
 
-/// Prints lines as a table.
-pub fn print(title: &str, lines: &[Line]) {
+/// Prints lines as a table, or why there are none.
+pub fn print(title: &str, lines: anyhow::Result<Vec<Line>>) {
+    let lines = match lines {
+        Ok(lines) => lines,
+        Err(why) => return println!("\n### {title}\n\nNot measured: {why}."),
+    };
     println!("\n### {title}\n\n| what | rows | figure | to beat |\n|---|---|---|---|");
-    for Line { what, rows, figure, to_beat } in lines {
+    for Line { what, rows, figure, to_beat } in &lines {
         println!("| {what} | {rows} | {figure} | {to_beat} |");
     }
 }

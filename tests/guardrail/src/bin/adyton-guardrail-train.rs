@@ -18,7 +18,7 @@ fn main() -> anyhow::Result<()> {
     if let Some(source) = without {
         let lines =
             injection::of_two_kinds(&format!("{source}, learned from the others"), &report.strange, "");
-        table::print("A source that was not learned from", &lines);
+        table::print("A source that was not learned from", Ok(lines));
         return Ok(());
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../enclave/guardrail/data/injection.bin");
