@@ -9,7 +9,8 @@ MODEL ?=
 BIN := target/release
 model_flag = $(if $(MODEL),--model "$(MODEL)",)
 
-.PHONY: help run serve test build model setup sdk format lint corpus bench bench-engine eval deny clean
+.PHONY: help run serve test build model setup sdk format lint corpus bench bench-engine eval eval-guardrails \
+  train-guardrail deny clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -55,6 +56,12 @@ bench-engine: build model ## This engine and llama.cpp side by side, on a quiet 
 
 eval: setup ## What the detectors of behaviour find on simulated workloads, and how often they are wrong: about four minutes
 	$(CARGO) bench --locked -p adyton-tests --bench behaviour
+
+eval-guardrails: setup ## What the guardrail finds on public data, and how often it is wrong: half a minute
+	$(CARGO) run --release --locked -p adyton-guardrail-eval --bin adyton-guardrail-eval
+
+train-guardrail: setup ## Train the model of prompt injection again, from ../shared/datasets/train: two minutes
+	$(CARGO) run --release --locked -p adyton-guardrail-eval --bin adyton-guardrail-train
 
 deny: ## Licences, advisories, sources, with cargo-deny (cargo install cargo-deny)
 	$(CARGO) deny check

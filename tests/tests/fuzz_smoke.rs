@@ -25,12 +25,15 @@ const MAX_INPUT: usize = 16 * 1024;
 const EXECUTIONS: u32 = 200_000;
 /// Targets whose executions take a signature, a chain of certificates, a model, several screens or a
 /// compiled grammar each.
-const SLOW: [(&str, u32); 8] = [
+const SLOW: [(&str, u32); 11] = [
     ("attestation_document", 4_000),
     ("attestation_structure", 10_000),
     ("bearer_token", 10_000),
     ("gguf", 40_000),
-    ("guardrail_output", 40_000),
+    ("guardrail_canonical", 4_000),
+    ("guardrail_input", 10_000),
+    ("guardrail_output", 8_000),
+    ("guardrail_personal", 2_000),
     ("receipt", 40_000),
     ("receipt_bundle", 20_000),
     ("shape", 10_000),
@@ -228,6 +231,16 @@ fn guardrail_input() {
 #[test]
 fn guardrail_output() {
     explore_named("guardrail_output");
+}
+
+#[test]
+fn guardrail_canonical() {
+    explore_named("guardrail_canonical");
+}
+
+#[test]
+fn guardrail_personal() {
+    explore_named("guardrail_personal");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The detectors: hidden characters, control tokens, private keys, access keys. Each looks at one position of a text.
+//! What is not what it seems, at one position of a text: hidden characters, control tokens, private keys, access keys.
 //!
 //! A position either holds a finding, or cannot, or needs more text to tell ([`Look`]). Both screens walk a text from
 //! left to right and ask here; so what they find does not depend on how a stream was cut into pieces.
@@ -45,7 +45,7 @@ impl Detectors {
 
     /// Looks at the beginning of `rest`. `more` says whether text may follow it.
     pub(crate) fn look(&self, rest: &str, stage: Stage, more: bool) -> Look {
-        let Settings { hidden_characters, control_tokens, access_keys, .. } = self.settings;
+        let &Settings { hidden_characters, control_tokens, access_keys, .. } = &self.settings;
         let looks = [
             hidden_character(rest, hidden_characters),
             self.control_token(rest, control_tokens, more),

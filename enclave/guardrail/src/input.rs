@@ -7,7 +7,7 @@ use crate::verdict::{Finding, Refused, Stage, Verdict};
 
 /// How often a text is screened again because taking something out has joined the ends into something new. Nobody
 /// nests a third time by accident; a text that does is blocked, which also bounds the work.
-const ROUNDS: usize = 3;
+pub(crate) const ROUNDS: usize = 3;
 
 /// The measured settings together with the control tokens of the loaded model.
 #[derive(Clone, Debug)]
@@ -32,7 +32,10 @@ impl Guardrail {
         let messages = prompt
             .messages
             .into_iter()
-            .map(|m| Message { role: m.role, content: self.clean(m.content, &mut verdict) })
+            .map(|m| {
+                let cleaned = self.clean(m.content, &mut verdict);
+                Message { role: m.role, content: self.judge(m.role, cleaned, &mut verdict) }
+            })
             .collect();
         if verdict.blocks() {
             return Err(Refused::Blocked(verdict));
@@ -41,7 +44,7 @@ impl Guardrail {
     }
 
     fn check_size(&self, prompt: &Prompt) -> Result<(), Refused> {
-        let Settings { max_prompt_bytes, max_messages, .. } = self.detectors.settings;
+        let &Settings { max_prompt_bytes, max_messages, .. } = &self.detectors.settings;
         if prompt.messages.is_empty() {
             return Err(Refused::Empty);
         }

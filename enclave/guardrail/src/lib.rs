@@ -5,7 +5,8 @@
 //! - A [`Released`] chunk exists only if the output detectors saw it, with what came before it, and let it go.
 //! - `Debug` of any text type prints a length, never the text; the text is wiped when dropped.
 //!
-//! Does not: judge meaning (topics, toxicity, personal data); it stops text that is not what it seems.
+//! Does not: judge topics or toxicity, know names of persons, or remember what earlier turns disclosed. Detectors only
+//! tighten: a text that passes all of them has no right that its principal has not.
 //!
 //! Trusts: its [`Settings`], which are part of the measured policy pack. No input is trusted.
 //!
@@ -15,15 +16,31 @@
 //! let forged = adyton_guardrail::Screened("prompt");
 //! ```
 
+mod canonical;
 mod detect;
+pub mod injection;
 mod input;
+mod judge;
+mod language;
 mod output;
+mod personal;
+mod secrets;
 mod settings;
+mod span;
 mod text;
 mod verdict;
 
+pub use canonical::{Canonical, Evidence, Layer, View};
 pub use input::Guardrail;
+pub use language::{language, languages, likely_language};
 pub use output::{Output, OutputScreen, Released};
-pub use settings::{Action, Settings, SettingsError};
+pub use personal::{
+    Masked, candidates as personal_candidates, find as find_personal, kinds as personal_kinds, mask,
+};
+pub use secrets::{TooManyKeywords, find as find_secrets};
+pub use settings::{
+    Action, AttackHandling, Handling, InputSettings, Kinds, Settings, SettingsError, StageSettings,
+};
+pub use span::Span;
 pub use text::{Message, Prompt, Role, Screened, Text};
 pub use verdict::{Finding, Refused, Stage, Verdict};

@@ -1,10 +1,17 @@
 //! The output screen: holds back what may still become a finding, releases the rest.
 //!
-//! What leaves does not depend on how the model's text was cut into pieces, and what is held back is never longer than
-//! the longest finding.
+//! What leaves does not depend on how the model's text was cut into pieces, and what is held back is never longer than the
+//! longest finding of one position, the longest token ([`TOKEN`]) or, where personal data is looked for, the longest stretch
+//! of words ([`STRETCH`]).
+//!
+//! [`TOKEN`]: crate::secrets
+//! [`STRETCH`]: crate::personal
 
 use crate::detect::Look;
 use crate::input::Guardrail;
+use crate::personal;
+use crate::secrets::{HOT, Sight, Watch};
+use crate::settings::{Action, Handling};
 use crate::text::Text;
 use crate::verdict::{Stage, Verdict};
 
@@ -65,6 +72,12 @@ pub enum Output {
 pub struct OutputScreen {
     guardrail: Guardrail,
     held: Text,
+    /// What left last, as the model said it: rules look back at it.
+    past: Text,
+    /// Bytes of the model's text that are decided.
+    decided: usize,
+    secrets: Watch,
+    personal: personal::Watch,
     verdict: Verdict,
 }
 
@@ -74,6 +87,10 @@ impl OutputScreen {
         OutputScreen {
             guardrail,
             held: Text::from(""),
+            past: Text::from(""),
+            decided: 0,
+            secrets: Watch::default(),
+            personal: personal::Watch::default(),
             verdict: Verdict { stage: Stage::Output, findings: Vec::new() },
         }
     }
@@ -96,9 +113,12 @@ impl OutputScreen {
 
     fn release(&mut self, more_to_come: bool) -> Output {
         let text = std::mem::replace(&mut self.held, Text::from(""));
-        let (mut clear, mut rest) = (String::with_capacity(text.expose().len()), text.expose());
-        while let Some(c) = rest.chars().next() {
-            let step = match self.guardrail.detectors.look(rest, Stage::Output, more_to_come) {
+        let past = std::mem::replace(&mut self.past, Text::from(""));
+        // One text for looking back and ahead; `at` is where the undecided part begins.
+        let (whole, mut at) = (Text::from([past.expose(), text.expose()].concat()), past.expose().len());
+        let mut clear = String::with_capacity(text.expose().len());
+        while let Some(c) = whole.expose().get(at..).and_then(|rest| rest.chars().next()) {
+            let step = match self.look(whole.expose(), at, more_to_come) {
                 Look::NeedsMore => break,
                 Look::Clear => {
                     clear.push(c);
@@ -110,12 +130,62 @@ impl OutputScreen {
                     length
                 }
             };
-            rest = rest.get(step..).unwrap_or_default();
+            at = at.saturating_add(step);
+            self.decided = self.decided.saturating_add(step);
         }
         if self.verdict.blocks() {
             return Output::Blocked;
         }
-        self.held = Text::from(rest);
+        self.held = Text::from(whole.expose().get(at..).unwrap_or_default());
+        self.past = Text::from(whole.expose().get(before(whole.expose(), at)..at).unwrap_or_default());
         Output::Clear(Released { text: Text::from(clear) })
     }
+
+    /// What there is at `at`: the detectors of single positions decide first.
+    fn look(&mut self, whole: &str, at: usize, more: bool) -> Look {
+        let rest = whole.get(at..).unwrap_or_default();
+        let looked = self.guardrail.detectors.look(rest, Stage::Output, more);
+        let looked = if looked == Look::Clear { self.secret(whole, at, more) } else { looked };
+        if looked == Look::Clear { self.personal(whole, at, more) } else { looked }
+    }
+
+    fn secret(&mut self, whole: &str, at: usize, more: bool) -> Look {
+        let Some(action) = self.guardrail.detectors.settings.output.secrets.action() else {
+            return Look::Clear;
+        };
+        let (past, rest) = around(whole, at);
+        match self.secrets.look(self.decided, past, rest, more) {
+            Sight::Clear => Look::Clear,
+            Sight::NeedsMore => Look::NeedsMore,
+            Sight::Found(length) => Look::Found { detector: "secrets", action, length },
+        }
+    }
+
+    fn personal(&mut self, whole: &str, at: usize, more: bool) -> Look {
+        let kinds = &self.guardrail.detectors.settings.output.personal_data;
+        if !kinds.any() {
+            return Look::Clear;
+        }
+        let (past, rest) = around(whole, at);
+        let wanted = |kind: &'static str| kinds.of(kind) != Handling::Pass;
+        match self.personal.look(self.decided, past, rest, more, wanted) {
+            (Sight::Clear, _) => Look::Clear,
+            (Sight::NeedsMore, _) => Look::NeedsMore,
+            (Sight::Found(length), kind) => {
+                let action = kinds.of(kind).action().unwrap_or(Action::Block);
+                Look::Found { detector: "personal_data", action, length }
+            }
+        }
+    }
+}
+
+/// What came before, as far as rules look back, and what comes.
+fn around(whole: &str, at: usize) -> (&str, &str) {
+    let past = whole.get(before(whole, at)..at).unwrap_or_default();
+    (past, whole.get(at..).unwrap_or_default())
+}
+
+/// Where the past begins that rules may look back at.
+fn before(whole: &str, at: usize) -> usize {
+    whole.ceil_char_boundary(at.saturating_sub(HOT))
 }

@@ -20,6 +20,7 @@ mod crossing;
 mod evidence;
 mod policy;
 mod reference;
+mod screening;
 mod shape;
 mod structure;
 mod text;
@@ -30,6 +31,7 @@ pub use crossing::{blob_request_and_response, control_to_sentinel, hybrid_line, 
 pub use evidence::{attestation_document, cbor_item, receipt, receipt_bundle, reference_values};
 pub use policy::{bearer_token, guardrail_settings, issuers};
 pub use reference::{log_checkpoint, signed_reference};
+pub use screening::{guardrail_canonical, guardrail_personal};
 pub use shape::shape;
 pub use structure::attestation_structure;
 pub use text::{chat_request, guardrail_input, guardrail_output};
@@ -46,7 +48,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 23] = [
+pub const TARGETS: [Target; 25] = [
     Target { name: "attestation_document", run: attestation_document, seeds: evidence::document_seeds },
     Target { name: "attestation_structure", run: attestation_structure, seeds: structure::seeds },
     Target { name: "cbor_item", run: cbor_item, seeds: evidence::cbor_seeds },
@@ -64,6 +66,8 @@ pub const TARGETS: [Target; 23] = [
     Target { name: "chat_request", run: chat_request, seeds: text::chat_seeds },
     Target { name: "guardrail_input", run: guardrail_input, seeds: text::screen_seeds },
     Target { name: "guardrail_output", run: guardrail_output, seeds: text::screen_seeds },
+    Target { name: "guardrail_canonical", run: guardrail_canonical, seeds: screening::seeds },
+    Target { name: "guardrail_personal", run: guardrail_personal, seeds: screening::seeds },
     Target { name: "guardrail_settings", run: guardrail_settings, seeds: policy::settings_seeds },
     Target { name: "gguf", run: gguf, seeds: weights::seeds },
     Target { name: "audit_entry", run: audit_entry, seeds: audit::entry_seeds },

@@ -86,23 +86,7 @@ pub fn guardrail_settings(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let Ok(settings) = Settings::parse(text) else { return };
     assert!(settings.max_prompt_bytes > 0 && settings.max_messages > 0);
-    assert_eq!(Settings::parse(&write(&settings)), Ok(settings));
-}
-
-fn write(settings: &Settings) -> String {
-    let word = |action| match action {
-        Action::Block => "block",
-        Action::Redact => "redact",
-    };
-    format!(
-        "max_prompt_bytes = {}\nmax_messages = {}\nhidden_characters = \"{}\"\ncontrol_tokens = \"{}\"\n\
-         access_keys = \"{}\"\n",
-        settings.max_prompt_bytes,
-        settings.max_messages,
-        word(settings.hidden_characters),
-        word(settings.control_tokens),
-        word(settings.access_keys)
-    )
+    assert_eq!(Settings::parse(&settings.to_string()), Ok(settings));
 }
 
 pub(super) fn token_seeds() -> Vec<Vec<u8>> {
@@ -115,12 +99,7 @@ pub(super) fn issuers_seeds() -> Vec<Vec<u8>> {
 }
 
 pub(super) fn settings_seeds() -> Vec<Vec<u8>> {
-    let settings = Settings {
-        max_prompt_bytes: 262_144,
-        max_messages: 256,
-        hidden_characters: Action::Redact,
-        control_tokens: Action::Block,
-        access_keys: Action::Redact,
-    };
-    vec![write(&settings).into_bytes()]
+    let shipped = include_str!("../../../enclave/policy/guardrails.toml");
+    let least = Settings::of_what_hides(262_144, 256, Action::Block).to_string();
+    vec![shipped.into(), least.into_bytes()]
 }

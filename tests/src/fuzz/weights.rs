@@ -51,13 +51,7 @@ pub fn gguf(data: &[u8]) {
 }
 
 fn run(model: Arc<Model>, control: Vec<String>) {
-    let settings = Settings {
-        max_prompt_bytes: 64,
-        max_messages: 1,
-        hidden_characters: Action::Redact,
-        control_tokens: Action::Redact,
-        access_keys: Action::Redact,
-    };
+    let settings = Settings::of_what_hides(64, 1, Action::Redact);
     let message = Message { role: Role::User, content: Text::from("hello") };
     let Ok((screened, _)) = Guardrail::new(settings, control).screen(Prompt { messages: vec![message] })
     else {

@@ -80,12 +80,6 @@ fn prompt(turns: &[&str]) -> Prompt {
 
 /// The prompt through a guardrail that knows no control tokens, so that the engine's own defence is what is tested.
 fn screened(turns: &[&str]) -> Screened<Prompt> {
-    let settings = Screening {
-        max_prompt_bytes: 1 << 20,
-        max_messages: 1000,
-        hidden_characters: Action::Redact,
-        control_tokens: Action::Redact,
-        access_keys: Action::Redact,
-    };
+    let settings = Screening::of_what_hides(1 << 20, 1000, Action::Redact);
     Guardrail::new(settings, []).screen(prompt(turns)).unwrap().0
 }

@@ -1,0 +1,3 @@
+//! Fuzzes what the guardrail sees of a text; see `adyton_tests::fuzz::guardrail_canonical` for what must hold.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| adyton_tests::fuzz::guardrail_canonical(data));
