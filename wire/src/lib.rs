@@ -2,7 +2,7 @@
 //!
 //! | wall | module |
 //! |---|---|
-//! | host and enclave | [`ports`], [`hybrid`], [`blob`], [`manifest`], [`audit`] |
+//! | host and enclave | [`ports`], [`hybrid`], [`blob`], [`manifest`], [`audit`], [`metrics`] |
 //! | sentinel and worker | [`control`], [`channel`] |
 //!
 //! Promises
@@ -15,4 +15,5 @@ pub mod channel;
 pub mod control;
 pub mod hybrid;
 pub mod manifest;
+pub mod metrics;
 pub mod ports;

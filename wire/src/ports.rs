@@ -11,3 +11,6 @@ pub const BLOB_PORT: u32 = 5001;
 
 /// The host listens here and keeps the enclave's audit log.
 pub const AUDIT_PORT: u32 = 5002;
+
+/// The host may listen here for the enclave's metrics. Nothing in the enclave depends on it.
+pub const METRICS_PORT: u32 = 5003;
