@@ -14,11 +14,13 @@ use crate::audit::event::Event;
 use crate::clock::Clock;
 use crate::decision::{DecisionPoint, Permit};
 use crate::grants::{Granted, Grants, LIFETIME};
+use crate::metrics::Metrics;
 use crate::release::Release;
 use crate::token::{Issuers, IssuersError, Principal};
 use adyton_attestation::receipt::{ReceiptBody, ReceiptSigner, Status};
 use adyton_decision::PackError;
 use adyton_wire::control::{Account, Action, Decision, Denial, GrantId, MAX_VERDICTS, Token};
+use adyton_wire::metrics::Snapshot;
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::rc::Rc;
@@ -55,6 +57,7 @@ pub struct Desk {
     clock: Arc<Clock>,
     signer: Rc<ReceiptSigner>,
     log: Log,
+    metrics: Metrics,
     auditors: u64,
     pseudonyms: hmac::Key,
     facts: Facts,
@@ -85,6 +88,7 @@ impl Desk {
         let auditors = auditors::parse(release.text("auditors.json").as_bytes(), &random)?;
         Ok(Desk {
             auditors: auditors.len() as u64,
+            metrics: Metrics::new(simulated),
             log: Log::new(boot, Rc::clone(&signer), auditors, Arc::clone(&clock)),
             point: DecisionPoint::load(&release.text("adyton.cedarschema"), &release.text("policies.cedar"))?,
             issuers: Issuers::parse(release.text("issuers.json").as_bytes())?,
@@ -114,6 +118,18 @@ impl Desk {
         &self.log
     }
 
+    /// The counters of this boot.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// What was counted, and how many grants are open and entries kept.
+    pub fn snapshot(&self) -> Snapshot {
+        let (entries_kept, entries_pending) = self.log.progress();
+        let grants_open = self.grants.count(Instant::now());
+        Snapshot { entries_kept, entries_pending, grants_open, ..self.metrics.snapshot() }
+    }
+
     /// Which boot this is.
     pub fn boot(&self) -> &[u8; 16] {
         &self.facts.boot
@@ -135,6 +151,7 @@ impl Desk {
     /// Decides one request of the worker. With a grant comes the index of its entry in the audit log: it must
     /// be kept before the worker learns of the grant.
     pub fn decide(&mut self, token: &Token, attested: bool, action: &Action) -> (Decision, Option<u64>) {
+        let _timed = self.metrics.time_decision();
         let now_s = self.clock.now().as_millis() / 1000;
         let principal = self.issuers.verify(&token.0, attested, now_s);
         let pseudonym = principal.as_ref().ok().map(|principal| self.pseudonym(principal));
@@ -187,6 +204,7 @@ impl Desk {
     /// A denial is an entry too. While the log is not kept they are counted: anybody can make as many as he
     /// likes.
     fn note_denial(&self, principal: Option<[u8; 32]>, denial: Denial, attested: bool, action: &Action) {
+        self.metrics.denied(denial);
         if self.log.is_open() {
             // One that finds no room is counted by the log.
             self.log.append(&Event::Denial { principal, denial, action, attested });
@@ -215,8 +233,10 @@ impl Desk {
     /// Uses a grant up and signs the receipt for what was done under it. With it comes the index of its entry
     /// in the audit log: it must be kept before the receipt leaves.
     pub fn seal(&mut self, grant: GrantId, account: Account) -> Option<(Vec<u8>, u64)> {
+        let age = self.grants.age(grant, Instant::now());
         let sealed = self.try_seal(grant, account);
         sealed
+            .inspect(|_| self.metrics.sealed(age))
             .map_err(|reason| {
                 self.log.append(&Event::Unsealed { reason });
             })

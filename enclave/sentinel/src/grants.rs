@@ -50,6 +50,17 @@ impl Grants {
         (until > now).then_some(granted)
     }
 
+    /// How many are open.
+    pub fn count(&self, now: Instant) -> u64 {
+        self.open.values().filter(|(_, until)| *until > now).count() as u64
+    }
+
+    /// How long ago an open grant was given.
+    pub fn age(&self, id: GrantId, now: Instant) -> Option<Duration> {
+        let (_, until) = self.open.get(&id)?;
+        LIFETIME.checked_sub(until.saturating_duration_since(now))
+    }
+
     /// Forgets every grant: the worker that held them is gone.
     pub fn clear(&mut self) {
         self.open.clear();
@@ -79,7 +90,11 @@ mod tests {
     fn a_grant_is_good_once_and_for_its_time() {
         let (mut grants, now) = (Grants::default(), Instant::now());
         let id = grants.open(permit(), granted(), now).unwrap();
+        let later = now + Duration::from_millis(400);
+        assert_eq!(grants.age(id, later), Some(Duration::from_millis(400)));
+        assert_eq!((grants.count(later), grants.count(now + LIFETIME)), (1, 0));
         assert_eq!(grants.consume(id, now), Some(granted()));
+        assert_eq!((grants.age(id, later), grants.count(later)), (None, 0));
         assert_eq!(grants.consume(id, now), None);
         let id = grants.open(permit(), granted(), now).unwrap();
         assert_eq!(grants.consume(id, now + LIFETIME), None);

@@ -136,6 +136,7 @@ impl Supervisor {
                     Err(e) => return self.ended(WorkerEnd::Listener(e), false),
                 }
             }
+            self.desk.borrow().metrics().worker_ready();
             let end = match &listener {
                 Some(listener) => self.serve(&mut worker, listener).await,
                 None => return WorkerEnd::NotReady,
@@ -154,6 +155,7 @@ impl Supervisor {
 
     /// Records that a worker is gone.
     fn ended(&self, end: WorkerEnd, again: bool) -> WorkerEnd {
+        self.desk.borrow().metrics().worker_ended(again);
         self.note(&Event::WorkerEnded { reason: end.word(), again });
         end
     }
@@ -247,6 +249,7 @@ impl Supervisor {
                 let exporter: [u8; EXPORTER_LEN] =
                     exporter.try_into().map_err(|_| WorkerEnd::Protocol(ChannelError::Malformed))?;
                 self.note(&Event::Evidence);
+                self.desk.borrow().metrics().evidence();
                 self.attest(worker, id, nonce, exporter);
             }
         }
@@ -256,15 +259,17 @@ impl Supervisor {
     /// Hands a grant over once its entry is on the host's disk; takes it back if it is not in time.
     fn grant_when_kept(&self, worker: &Worker, id: u64, decision: Decision, entry: u64) {
         let (desk, channel) = (Rc::clone(&self.desk), Rc::clone(&worker.channel));
-        let log = desk.borrow().log().clone();
+        let (log, metrics) = (desk.borrow().log().clone(), desk.borrow().metrics().clone());
         tokio::task::spawn_local(async move {
             let decision = if log.kept_now(entry).await {
+                metrics.granted();
                 decision
             } else {
                 if let Decision::Granted { grant, .. } = decision {
                     desk.borrow_mut().release(grant);
                 }
                 log.refuse();
+                metrics.denied(Denial::AuditUnavailable);
                 Decision::Denied(Denial::AuditUnavailable)
             };
             // If the worker is gone, the main loop sees it.
