@@ -52,7 +52,8 @@ fn go(cli: Cli) -> Result<ExitCode> {
         Some(path) => name_of(path),
     };
     let model = cli.model.map_or_else(default_model, Ok)?;
-    let plan = Plan { name, show_host: true, ..Plan::new(model) };
+    let metrics = matches!(cli.command, What::Serve { .. });
+    let plan = Plan { name, metrics, show_host: true, ..Plan::new(model) };
     // Ctrl-C goes to the whole group: host, enclave and client end, and then this program cleans up after them.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _guard = runtime.enter();
@@ -93,6 +94,11 @@ fn serve(world: &World, model: &str, listen: &str) -> Result<ExitCode> {
         world.path(ROOT_FILE).display(),
         world.reference_file().display(),
         world.path("token").display(),
+    );
+    let shown_by = world.client()?.get_program().to_string_lossy().into_owned();
+    println!(
+        "what an operator sees of it (docs/metrics.md):\n  {shown_by} status --metrics {}\n",
+        world.metrics()?
     );
     let mut proxy = client(world, "proxy")?;
     proxy.args(["--listen", listen, "--receipts"]).arg(world.path("receipts"));
