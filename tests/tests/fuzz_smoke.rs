@@ -261,6 +261,11 @@ fn audit_protocol() {
 }
 
 #[test]
+fn metrics_page() {
+    explore_named("metrics_page");
+}
+
+#[test]
 fn metrics_snapshot() {
     explore_named("metrics_snapshot");
 }

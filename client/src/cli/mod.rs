@@ -10,8 +10,10 @@ mod pack;
 mod policy;
 mod receipt;
 mod reference;
+mod screen;
 mod show;
 mod show_policy;
+mod status;
 
 use crate::session::Target;
 use adyton_attestation::anchor::TrustAnchor;
@@ -82,6 +84,13 @@ enum Command {
     /// Verify, read and make proofs of the audit log that a host keeps for its enclave.
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Show the state of an enclave from its host's metrics: live, once, or as JSON. Nothing is verified.
+    #[command(after_help = "Examples:\n  adyton status\n  \
+                            adyton status --metrics http://127.0.0.1:9464/metrics --once\n  \
+                            adyton --json status --interval 10\n\n\
+                            Exit codes: 0 shown, or ended by Ctrl-C; 3 with --once, if the enclave is not online; 4 if \
+                            nothing answers at first.")]
+    Status(status::Status),
     /// Verify an enclave that is yours and endorse it, so that clients who pin your key know it.
     #[command(
         after_help = "Example:\n  adyton endorse --enclave 127.0.0.1:8443 --reference mine.json --key operator.key \
@@ -285,6 +294,7 @@ async fn dispatch(anchor: &TrustAnchor, cli: Cli) -> Result<(), Failure> {
         }
         Command::Receipt(receipt) => receipt::run(anchor, &receipt, json),
         Command::Audit(audit) => audit::run(anchor, &audit, json),
+        Command::Status(status) => status::run(&status, json).await,
         Command::Endorse(endorse) => receipt::endorse(anchor, &endorse, json).await,
         Command::Policy(policy) => policy::run(policy, json),
         Command::Token(Token::Issuer { issuer, audience, key }) => commands::issuer(&issuer, &audience, &key),

@@ -29,7 +29,7 @@ mod weights;
 pub use audit::{audit_entry, audit_protocol, audit_record};
 pub use crossing::{blob_request_and_response, control_to_sentinel, hybrid_line, manifest};
 pub use evidence::{attestation_document, cbor_item, receipt, receipt_bundle, reference_values};
-pub use metrics::metrics_snapshot;
+pub use metrics::{metrics_page, metrics_snapshot};
 pub use policy::{bearer_token, guardrail_settings, issuers};
 pub use reference::{log_checkpoint, signed_reference};
 pub use shape::shape;
@@ -48,7 +48,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 24] = [
+pub const TARGETS: [Target; 25] = [
     Target { name: "attestation_document", run: attestation_document, seeds: evidence::document_seeds },
     Target { name: "attestation_structure", run: attestation_structure, seeds: structure::seeds },
     Target { name: "cbor_item", run: cbor_item, seeds: evidence::cbor_seeds },
@@ -71,6 +71,7 @@ pub const TARGETS: [Target; 24] = [
     Target { name: "audit_entry", run: audit_entry, seeds: audit::entry_seeds },
     Target { name: "audit_record", run: audit_record, seeds: audit::record_seeds },
     Target { name: "audit_protocol", run: audit_protocol, seeds: audit::protocol_seeds },
+    Target { name: "metrics_page", run: metrics_page, seeds: metrics::page_seeds },
     Target { name: "metrics_snapshot", run: metrics_snapshot, seeds: metrics::seeds },
     Target { name: "shape", run: shape, seeds: shape::seeds },
 ];
