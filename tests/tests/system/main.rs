@@ -6,6 +6,7 @@
 mod attacks;
 mod audit;
 mod lies;
+mod metrics;
 mod open_ai;
 mod ordinary;
 mod refusals;
