@@ -43,6 +43,8 @@ pub struct Plan {
     pub peers: String,
     /// `auditors.json` of the policy pack.
     pub auditors: String,
+    /// `policies.cedar` of the policy pack; the one that ships if `None`.
+    pub policies: Option<String>,
     /// A change to the release folder after it was made: what a lying host would do.
     pub tamper: Option<fn(&Path) -> Result<()>>,
     /// The host serves metrics, on a free port.
@@ -61,6 +63,7 @@ impl Plan {
             enclave_arguments: Vec::new(),
             peers: "[]".to_owned(),
             auditors: "[]".to_owned(),
+            policies: None,
             tamper: None,
             metrics: false,
             show_host: false,
@@ -307,6 +310,9 @@ fn prepare(folder: &Path, plan: &Plan) -> Result<()> {
     fs::write(policy.join("issuers.json"), issuers.to_string())?;
     fs::write(policy.join("peers.json"), &plan.peers)?;
     fs::write(policy.join("auditors.json"), &plan.auditors)?;
+    if let Some(policies) = &plan.policies {
+        fs::write(policy.join("policies.cedar"), policies)?;
+    }
     release::build(&plan.model, &plan.name, &policy, &folder.join("release"), |_| ())?;
     Ok(())
 }
