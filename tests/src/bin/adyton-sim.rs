@@ -1,7 +1,7 @@
 //! `adyton-sim`: what `make run` and `make serve` start. A whole simulated world on one machine.
 
 use adyton_tests::simulation::ROOT_FILE;
-use adyton_tests::world::{MODEL_NAME, Plan, World, default_model};
+use adyton_tests::world::{MODEL_NAME, Plan, World, default_model, program};
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
@@ -95,9 +95,10 @@ fn serve(world: &World, model: &str, listen: &str) -> Result<ExitCode> {
         world.reference_file().display(),
         world.path("token").display(),
     );
-    let shown_by = world.client()?.get_program().to_string_lossy().into_owned();
+    // Metrics are verified by nobody, so the command that ships shows them as well as a simulated one.
     println!(
-        "what an operator sees of it (docs/metrics.md):\n  {shown_by} status --metrics {}\n",
+        "what an operator sees of it (docs/metrics.md):\n  {} status --metrics {}\n",
+        program("adyton")?.display(),
         world.metrics()?
     );
     let mut proxy = client(world, "proxy")?;

@@ -66,15 +66,26 @@ impl Metrics {
         }
     }
 
-    /// A worker is ready.
+    /// A worker is ready. What is quarantined stays so.
     pub fn worker_ready(&self) {
         self.one(|counted| &mut counted.workers);
-        self.state(State::Online);
+        self.change(State::Starting, State::Online);
     }
 
     /// A worker is gone; `again` if another is started.
     pub fn worker_ended(&self, again: bool) {
-        self.state(if again { State::Starting } else { State::Offline });
+        if again {
+            self.change(State::Online, State::Starting);
+        } else {
+            self.state(State::Offline);
+        }
+    }
+
+    fn change(&self, before: State, after: State) {
+        let present = self.counted.borrow().state;
+        if present == before {
+            self.state(after);
+        }
     }
 
     /// Evidence was asked for.
@@ -227,8 +238,21 @@ mod tests {
         metrics.state(State::Online);
         let waited = tokio::time::timeout(Duration::ZERO, metrics.changed()).await;
         assert!(waited.is_err(), "the same state was told");
+        for (again, expected) in [(true, State::Starting), (false, State::Offline)] {
+            metrics.worker_ended(again);
+            metrics.changed().await;
+            assert_eq!(metrics.snapshot().state, expected);
+        }
+    }
+
+    #[test]
+    fn workers_come_and_go_in_quarantine_and_do_not_end_it() {
+        let metrics = Metrics::new(false);
+        metrics.state(State::Quarantined);
+        metrics.worker_ended(true);
+        metrics.worker_ready();
+        assert_eq!(metrics.snapshot().state, State::Quarantined);
         metrics.worker_ended(false);
-        metrics.changed().await;
         assert_eq!(metrics.snapshot().state, State::Offline);
     }
 }
