@@ -106,8 +106,18 @@ impl Signer {
     /// From a key in PKCS#8 version 2.
     pub fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, KeyError> {
         let pair = Ed25519KeyPair::from_pkcs8(pkcs8).map_err(|_| KeyError::Key)?;
-        let public = pair.public_key().as_ref().try_into().map(PublicKey).map_err(|_| KeyError::Key)?;
-        Ok(Self { pair, public })
+        Self::from_pair(pair).ok_or(KeyError::Key)
+    }
+
+    /// From the 32 bytes of a seed (RFC 8032, section 5.1.5): for whoever derives keys, as tests do.
+    pub fn from_seed(seed: &[u8; 32]) -> Result<Self, KeyError> {
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| KeyError::Key)?;
+        Self::from_pair(pair).ok_or(KeyError::Key)
+    }
+
+    fn from_pair(pair: Ed25519KeyPair) -> Option<Self> {
+        let public = PublicKey(pair.public_key().as_ref().try_into().ok()?);
+        Some(Self { pair, public })
     }
 
     /// A new key in PKCS#8, wiped when it is dropped.
@@ -138,9 +148,7 @@ pub(crate) mod tests {
 
     /// A signer that is the same on each run.
     pub(crate) fn signer(seed: u8) -> Signer {
-        let pair = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
-        let public = PublicKey(pair.public_key().as_ref().try_into().unwrap());
-        Signer { pair, public }
+        Signer::from_seed(&[seed; 32]).unwrap()
     }
 
     #[test]

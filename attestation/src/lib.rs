@@ -31,6 +31,7 @@
 pub mod anchor;
 pub mod appraisal;
 pub mod audit;
+pub mod ballot;
 pub mod binding;
 pub mod cbor;
 mod chain;

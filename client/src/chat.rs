@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::{Method, Response};
 use serde_json::{Value, json};
+use std::time::Duration;
 use thiserror::Error;
 
 /// Largest error body that is read.
@@ -26,6 +27,8 @@ pub struct Question {
     pub prompt: String,
     /// The declared purpose.
     pub purpose: Option<String>,
+    /// Tools of the enclave that it may call, by name.
+    pub tools: Vec<String>,
     /// Most tokens of the answer.
     pub max_tokens: Option<u32>,
     /// Sampling temperature.
@@ -57,6 +60,19 @@ pub enum ChatError {
     #[error(transparent)]
     Unreliable(#[from] Unreliable),
 }
+
+impl ChatError {
+    /// Whether the request waits for persons. It may be sent again, and is answered once they have approved.
+    pub fn is_pending(&self) -> bool {
+        matches!(self, ChatError::Refused { status, code, .. } if *status == 409 && code == "approval_pending")
+    }
+}
+
+/// How long to wait before a request that waits for persons is sent again.
+pub const AGAIN: Duration = Duration::from_secs(2);
+
+/// Header of a refusal that names the hold on which the request waits.
+pub(crate) const HOLD_HEADER: &str = "adyton-hold";
 
 /// A whole answer.
 pub struct Answered {
@@ -126,24 +142,32 @@ fn request_body(question: &Question, model: &str) -> Value {
     set("max_tokens", question.max_tokens.map(Value::from));
     set("temperature", question.temperature.map(Value::from));
     set("seed", question.seed.map(Value::from));
-    set("metadata", question.purpose.as_ref().map(|purpose| json!({ "purpose": purpose })));
+    let mut metadata = serde_json::Map::new();
+    if let Some(purpose) = &question.purpose {
+        metadata.insert("purpose".to_owned(), json!(purpose));
+    }
+    if !question.tools.is_empty() {
+        metadata.insert("tools".to_owned(), json!(question.tools.join(",")));
+    }
+    set("metadata", (!metadata.is_empty()).then_some(Value::Object(metadata)));
     body
 }
 
 async fn first_model(session: &AttestedSession, token: Option<&str>) -> Result<String, ChatError> {
     let response = accepted(session.send(Method::GET, "/v1/models", token, Bytes::new()).await?).await?;
-    let list: Value = serde_json::from_slice(&read(response).await?).map_err(|e| Broken(e.to_string()))?;
+    let list: Value =
+        serde_json::from_slice(&read(response, MAX_ERROR).await?).map_err(|e| Broken(e.to_string()))?;
     let id = list.pointer("/data/0/id").and_then(Value::as_str);
     Ok(id.ok_or_else(|| Broken("the enclave lists no model".into()))?.to_owned())
 }
 
 /// The response if its status says success, else OpenAI's error.
-async fn accepted(response: Response<Incoming>) -> Result<Response<Incoming>, ChatError> {
+pub(crate) async fn accepted(response: Response<Incoming>) -> Result<Response<Incoming>, ChatError> {
     let status = response.status();
     if status.is_success() {
         return Ok(response);
     }
-    let error: Value = serde_json::from_slice(&read(response).await?).unwrap_or_default();
+    let error: Value = serde_json::from_slice(&read(response, MAX_ERROR).await?).unwrap_or_default();
     let field =
         |name: &str| error.pointer(&format!("/error/{name}")).and_then(Value::as_str).unwrap_or("unknown");
     Err(ChatError::Refused {
@@ -153,8 +177,8 @@ async fn accepted(response: Response<Incoming>) -> Result<Response<Incoming>, Ch
     })
 }
 
-async fn read(response: Response<Incoming>) -> Result<Bytes, Broken> {
-    let body = Limited::new(response.into_body(), MAX_ERROR).collect().await;
+pub(crate) async fn read(response: Response<Incoming>, limit: usize) -> Result<Bytes, Broken> {
+    let body = Limited::new(response.into_body(), limit).collect().await;
     Ok(body.map_err(|e| Broken(e.to_string()))?.to_bytes())
 }
 

@@ -11,6 +11,7 @@
 //! insists on sending some API key); otherwise each sends its own.
 
 use crate::answer::{Kept, check};
+use crate::chat::{AGAIN, HOLD_HEADER};
 use crate::files::write_private;
 use crate::session::{AttestedSession, ConnectError, Policy, Target, connect};
 use adyton_attestation::receipt::Bundle;
@@ -118,7 +119,7 @@ impl Proxy {
         self: &Arc<Self>,
         address: SocketAddr,
         request: Request<Incoming>,
-    ) -> Result<Response<Body>, (StatusCode, &'static str, String)> {
+    ) -> Result<Response<Body>, Refused> {
         let (parts, body) = request.into_parts();
         if parts.headers.contains_key(ORIGIN) || !is_ours(&parts.headers, parts.uri.host(), address) {
             let message = "this proxy answers programs of its user, not web pages".to_owned();
@@ -138,10 +139,8 @@ impl Proxy {
         let unverified = |e: ConnectError| (StatusCode::BAD_GATEWAY, "enclave_unverified", e.to_string());
         let session = self.session().await.map_err(unverified)?;
         let token = self.token.as_deref().or_else(|| bearer(&parts.headers));
-        let response = session
-            .send(parts.method, parts.uri.path(), token, body.clone())
-            .await
-            .map_err(|e| (StatusCode::BAD_GATEWAY, "enclave_lost", e.to_string()))?;
+        let (method, path) = (parts.method, parts.uri.path());
+        let response = ask(&session, method, path, token, &body).await?;
         let is_answer = response.status().is_success() && parts.uri.path() == "/v1/chat/completions";
         Ok(if is_answer { self.stream(session, &body, response) } else { pass(response) })
     }
@@ -213,6 +212,32 @@ impl Proxy {
             Some(folder) => write_private(&folder.join(name), bundle.to_json().as_bytes()),
             None => Ok(()),
         }
+    }
+}
+
+type Refused = (StatusCode, &'static str, String);
+
+/// Asks, and again while the request waits for persons. A caller that goes away ends this with its connection.
+async fn ask(
+    session: &AttestedSession,
+    method: Method,
+    path: &str,
+    token: Option<&str>,
+    body: &Bytes,
+) -> Result<Response<Incoming>, Refused> {
+    let mut told = false;
+    loop {
+        let sent = session.send(method.clone(), path, token, body.clone()).await;
+        let response = sent.map_err(|e| (StatusCode::BAD_GATEWAY, "enclave_lost", e.to_string()))?;
+        let hold = response.headers().get(HOLD_HEADER).and_then(|hold| hold.to_str().ok());
+        let Some(hold) = hold.filter(|_| response.status() == StatusCode::CONFLICT) else {
+            return Ok(response);
+        };
+        if !told {
+            eprintln!("adyton proxy: a request waits for persons to approve it (hold {hold})");
+            told = true;
+        }
+        tokio::time::sleep(AGAIN).await;
     }
 }
 

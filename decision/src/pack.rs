@@ -25,7 +25,7 @@ use crate::contexts::{Contexts, ContextsError};
 use crate::index::Index;
 use crate::obligations::{Annotations, Obligations};
 use crate::outcome::{Decided, Outcome};
-use crate::question::{Question, Resources, Situation};
+use crate::question::{Question, Resource, Resources, Situation};
 
 /// Why a pack was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -111,6 +111,11 @@ impl Pack {
             Decision::Allow => self.allowed(question, &response, limits),
             Decision::Deny => self.denied(&response, &request, &entities),
         }
+    }
+
+    /// What `resources.toml` says of a resource under a name, if that is true or false.
+    pub fn truth(&self, resource: &Resource, name: &str) -> Option<bool> {
+        self.resources.attributes(resource)?.get(name)?.as_bool()
     }
 
     fn allowed(&self, question: &Question, response: &Response, limits: Obligations) -> Outcome {
@@ -256,6 +261,7 @@ fn situation(now: &Situation) -> Vec<(String, RestrictedExpression)> {
         ("weekday", long(now.weekday)),
         ("risk", long(now.risk)),
         ("approvals", long(now.approvals)),
+        ("open", long(now.open)),
         ("untrusted", truth(now.untrusted)),
         ("private", truth(now.private)),
         ("outside", truth(now.outside)),

@@ -54,6 +54,8 @@ pub struct Situation {
     pub risk: u8,
     /// Persons who approved exactly this.
     pub approvals: u8,
+    /// Grants that the principal has open.
+    pub open: u8,
     /// The session has taken in text that nobody vouches for.
     pub untrusted: bool,
     /// The session has seen private data.
@@ -71,6 +73,7 @@ impl Default for Situation {
             weekday: 3,
             risk: 0,
             approvals: 0,
+            open: 0,
             untrusted: false,
             private: false,
             outside: false,

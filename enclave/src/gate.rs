@@ -3,7 +3,7 @@
 use crate::lease::Lease;
 use adyton_wire::channel::Channel;
 use adyton_wire::control::{
-    Account, Action, Decision, Denial, GrantId, RequestId, ToSentinel, ToWorker, Token,
+    Account, Action, Decision, Denial, GrantId, RequestId, ToSentinel, ToWorker, Token, Told, Wish,
 };
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -23,6 +23,33 @@ const MAX_ARRIVING: usize = 64;
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("the sentinel does not answer")]
 pub struct Silent;
+
+/// Whose request the sentinel is asked about.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    /// The client's bearer token, unread.
+    pub token: Token,
+    /// Whether the client proved to be an enclave of `peers.json`.
+    pub attested: bool,
+    /// Its connection.
+    pub session: u64,
+}
+
+/// Why there is no grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotGranted {
+    /// There is none.
+    Denied(Denial),
+    /// Persons must approve first.
+    Held {
+        /// Which hold.
+        hold: [u8; 16],
+        /// How many more it takes.
+        missing: u8,
+        /// How long it stays open.
+        ends_in: Duration,
+    },
+}
 
 /// Having a `Grant` tells you that the sentinel permitted one generation. Good once: whoever generates takes it by
 /// value and gets a [`Spent`] back. Dropped unused, it goes back to the sentinel.
@@ -93,10 +120,44 @@ impl Drop for Held {
     }
 }
 
+/// Having a `Passage` tells you that the sentinel permitted one call of a tool and has opened the way to it. Good once.
+///
+/// ```compile_fail,E0451
+/// let forged = adyton_enclave::gate::Passage { held: todo!(), socket: todo!() };
+/// ```
+#[derive(Debug)]
+pub struct Passage {
+    held: Held,
+    socket: OwnedFd,
+}
+
+/// What came of a passage is to be told. Dropped untold, the grant goes back.
+#[derive(Debug)]
+pub struct Report(Held);
+
+impl Passage {
+    /// The socket to call over, and the duty to report.
+    pub fn open(self) -> (OwnedFd, Report) {
+        (self.socket, Report(self.held))
+    }
+}
+
+impl Report {
+    /// Tells the sentinel of a result of so many bytes, or that there was none.
+    pub fn tell(self, bytes: Option<usize>) {
+        let outgoing = self.0.outgoing.clone();
+        let grant = self.0.use_up();
+        let length = u32::try_from(bytes.unwrap_or(0)).unwrap_or(u32::MAX);
+        // If the sentinel is gone, nobody keeps books any more.
+        let _ = outgoing.send(ToSentinel::Called { grant, bytes: length, came: bytes.is_some() });
+    }
+}
+
 enum Waiting {
     Evidence(oneshot::Sender<Option<Vec<u8>>>),
-    Decision(oneshot::Sender<Decision>),
+    Decision(oneshot::Sender<(Decision, Option<OwnedFd>)>),
     Receipt(oneshot::Sender<Option<Vec<u8>>>),
+    People(oneshot::Sender<Result<Told, Denial>>),
 }
 
 /// The worker's end of the control channel.
@@ -140,15 +201,14 @@ impl Gate {
     /// Asks for the right to generate.
     ///
     /// # Errors
-    /// The outer error if the sentinel is gone, the inner one if it says no.
-    pub async fn grant(
-        &self,
-        token: Token,
-        attested: bool,
-        action: Action,
-    ) -> Result<Result<Grant, Denial>, Silent> {
-        match self.decide(token, attested, action).await? {
-            Decision::Denied(denial) => Ok(Err(denial)),
+    /// The outer error if the sentinel is gone, the inner one if it does not say yes.
+    pub async fn grant(&self, asker: Asker, action: Action) -> Result<Result<Grant, NotGranted>, Silent> {
+        match self.decide(asker, action).await?.0 {
+            Decision::Denied(denial) => Ok(Err(NotGranted::Denied(denial))),
+            Decision::Held { hold, missing, ends_in_ms } => {
+                let ends_in = Duration::from_millis(u64::from(ends_in_ms));
+                Ok(Err(NotGranted::Held { hold, missing, ends_in }))
+            }
             Decision::Permitted => Err(Silent),
             Decision::Granted { grant, principal, max_tokens, valid_for_ms } => {
                 let held = Held { id: grant, outgoing: self.outgoing.clone(), used_up: false };
@@ -158,25 +218,49 @@ impl Gate {
         }
     }
 
+    /// Asks for the right to call a tool, and the way to it.
+    ///
+    /// # Errors
+    /// As [`Gate::grant`].
+    pub async fn passage(&self, asker: Asker, action: Action) -> Result<Result<Passage, NotGranted>, Silent> {
+        match self.decide(asker, action).await? {
+            (Decision::Denied(denial), _) => Ok(Err(NotGranted::Denied(denial))),
+            (Decision::Held { hold, missing, ends_in_ms }, _) => {
+                let ends_in = Duration::from_millis(u64::from(ends_in_ms));
+                Ok(Err(NotGranted::Held { hold, missing, ends_in }))
+            }
+            (Decision::Granted { grant, .. }, Some(socket)) => {
+                let held = Held { id: grant, outgoing: self.outgoing.clone(), used_up: false };
+                Ok(Ok(Passage { held, socket }))
+            }
+            (Decision::Granted { .. } | Decision::Permitted, _) => Err(Silent),
+        }
+    }
+
     /// Asks whether something may be done that leaves nothing to seal.
     ///
     /// # Errors
     /// The outer error if the sentinel is gone, the inner one if it says no.
-    pub async fn permit(
-        &self,
-        token: Token,
-        attested: bool,
-        action: Action,
-    ) -> Result<Result<(), Denial>, Silent> {
-        match self.decide(token, attested, action).await? {
+    pub async fn permit(&self, asker: Asker, action: Action) -> Result<Result<(), Denial>, Silent> {
+        match self.decide(asker, action).await?.0 {
             Decision::Denied(denial) => Ok(Err(denial)),
             Decision::Permitted => Ok(Ok(())),
-            Decision::Granted { .. } => Err(Silent),
+            Decision::Granted { .. } | Decision::Held { .. } => Err(Silent),
         }
     }
 
-    async fn decide(&self, token: Token, attested: bool, action: Action) -> Result<Decision, Silent> {
-        self.ask(Waiting::Decision, |id| ToSentinel::Ask { id, token, attested, action }).await
+    /// Asks for what only approvers may have or do.
+    ///
+    /// # Errors
+    /// As [`Gate::permit`].
+    pub async fn people(&self, asker: Asker, wish: Wish) -> Result<Result<Told, Denial>, Silent> {
+        let Asker { token, attested, .. } = asker;
+        self.ask(Waiting::People, |id| ToSentinel::People { id, token, attested, wish }).await
+    }
+
+    async fn decide(&self, asker: Asker, action: Action) -> Result<(Decision, Option<OwnedFd>), Silent> {
+        let Asker { token, attested, session } = asker;
+        self.ask(Waiting::Decision, |id| ToSentinel::Ask { id, token, attested, session, action }).await
     }
 
     /// Asks for the receipt of what was done under a grant. `None` if the sentinel refuses.
@@ -234,17 +318,25 @@ async fn listen(
                 let _ = sockets.try_send(socket);
             }
             ToWorker::Start { .. } => break,
-            ToWorker::Evidence(id, document) => answer(&waiting, id, |w| match w {
-                Waiting::Evidence(sender) => drop(sender.send(document)),
-                Waiting::Decision(_) | Waiting::Receipt(_) => {}
+            ToWorker::Evidence(id, document) => answer(&waiting, id, |w| {
+                if let Waiting::Evidence(sender) = w {
+                    drop(sender.send(document))
+                }
             }),
-            ToWorker::Decision(id, decision) => answer(&waiting, id, |w| match w {
-                Waiting::Decision(sender) => drop(sender.send(decision)),
-                Waiting::Evidence(_) | Waiting::Receipt(_) => {}
+            ToWorker::Decision(id, decision) => answer(&waiting, id, |w| {
+                if let Waiting::Decision(sender) = w {
+                    drop(sender.send((decision, descriptors.pop())))
+                }
             }),
-            ToWorker::Receipt(id, receipt) => answer(&waiting, id, |w| match w {
-                Waiting::Receipt(sender) => drop(sender.send(receipt)),
-                Waiting::Evidence(_) | Waiting::Decision(_) => {}
+            ToWorker::Receipt(id, receipt) => answer(&waiting, id, |w| {
+                if let Waiting::Receipt(sender) = w {
+                    drop(sender.send(receipt))
+                }
+            }),
+            ToWorker::People(id, told) => answer(&waiting, id, |w| {
+                if let Waiting::People(sender) = w {
+                    drop(sender.send(told))
+                }
             }),
         }
     }

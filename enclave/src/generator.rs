@@ -89,6 +89,17 @@ impl TokenStream {
         self.answers
     }
 
+    /// This, once more from the beginning: `came` is all that it has given so far.
+    #[must_use]
+    pub fn replay(self, came: Vec<(usize, Event)>) -> TokenStream {
+        let (again, events) = mpsc::unbounded_channel();
+        for event in came {
+            // The other end is in this function.
+            let _ = again.send(event);
+        }
+        TokenStream { events, ..self }
+    }
+
     /// Ends the generation; what is left is the grant, for the receipt.
     pub fn into_spent(self) -> Spent {
         self.spent

@@ -10,7 +10,7 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Renews the lease. A poisoned lock leaves it as it is, and it runs out.
+    /// Renews the lease; for no time at all, ends it. A poisoned lock leaves it as it is, and it runs out.
     pub fn renew(&self, now: Instant, valid_for: Duration) {
         if let Ok(mut until) = self.until.lock() {
             *until = now.checked_add(valid_for);

@@ -15,10 +15,12 @@ pub mod api;
 pub mod gate;
 pub mod generator;
 pub mod harden;
+pub mod held;
 pub mod lease;
 pub mod request;
 pub mod server;
 pub mod session;
 pub mod start;
+pub mod tools;
 
 pub use start::{WorkerError, run};

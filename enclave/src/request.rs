@@ -6,11 +6,14 @@
 use crate::answer::{self, Body, Manner, whole};
 use crate::api::error::ApiError;
 use crate::api::openai::ChatRequest;
-use crate::gate::{Gate, Grant};
-use crate::generator::{Asked, Generator};
+use crate::gate::{Asker, Gate, Grant, NotGranted};
+use crate::generator::{Asked, Generator, TokenStream};
+use crate::held::HeldTexts;
 use crate::lease::Lease;
 use crate::session::AttestedSession;
-use adyton_guardrail::{Guardrail, Refused};
+use crate::tools::Tools;
+use crate::tools::rounds::{self, Turn};
+use adyton_guardrail::{Guardrail, Refused, Verdict};
 use adyton_wire::control::{Action, MAX_TOKEN, Token};
 use bytes::Bytes;
 use hyper::{Response, StatusCode};
@@ -32,6 +35,10 @@ pub struct House {
     pub lease: Arc<Lease>,
     /// Places for request bodies that are being read.
     pub reading: Semaphore,
+    /// Requests that wait for persons, for approvers to read.
+    pub held: HeldTexts,
+    /// The tools that the enclave calls itself.
+    pub tools: Tools,
 }
 
 /// A request as it came: bytes that anybody may have written.
@@ -56,23 +63,54 @@ pub async fn chat(
     session: &AttestedSession,
     untrusted: Untrusted,
 ) -> Result<Response<Body>, ApiError> {
-    let asked = ChatRequest::parse(&untrusted.body)?;
+    let mut asked = ChatRequest::parse(&untrusted.body, &house.tools)?;
+    let asker = asker(session, untrusted.token);
+    let mut turns = 0;
+    loop {
+        let manner = Manner { stream: asked.stream, calls: asked.form.calls() };
+        let (tokens, verdict) = begin(house, &asker, &asked, &untrusted.body).await?;
+        if !asked.inside {
+            return answer::respond(house, tokens, verdict, manner, &untrusted.body).await;
+        }
+        match rounds::listen(house, tokens, manner.calls).await {
+            Turn::Words(tokens) => {
+                let manner = Manner { calls: None, ..manner };
+                return answer::respond(house, tokens, verdict, manner, &untrusted.body).await;
+            }
+            Turn::Calls(said) => {
+                rounds::answer_calls(house, &asker, &asked.purpose, &mut asked.prompt, &said).await?;
+                turns += 1;
+                asked.form = rounds::next(asked.form, turns);
+                asked.tool_results = true;
+            }
+        }
+    }
+}
+
+/// Asks for a grant, screens the prompt and begins to generate.
+async fn begin(
+    house: &Arc<House>,
+    asker: &Asker,
+    asked: &ChatRequest,
+    body: &Bytes,
+) -> Result<(TokenStream, Verdict), ApiError> {
     let action = Action::Generate {
-        model: asked.model,
-        purpose: asked.purpose,
+        model: asked.model.clone(),
+        purpose: asked.purpose.clone(),
         max_tokens: asked.max_tokens.saturating_mul(asked.answers),
-        prompt_bytes: u32::try_from(untrusted.body.len()).unwrap_or(u32::MAX),
+        prompt_bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
+        request: digest(body),
+        untrusted: asked.tool_results,
     };
-    let grant = granted(house, session, untrusted.token, action).await?;
+    let grant = granted(house, asker.clone(), action, body).await?;
     let answers = asked.answers as usize;
     let places = house.generator.places(&grant, answers)?;
-    let (sampling, limit, session) = (asked.sampling, asked.limit, session.id());
-    let how = Manner { stream: asked.stream, calls: asked.form.calls() };
-    let form = asked.form;
+    let (sampling, limit, session) = (asked.sampling.clone(), asked.limit, asker.session);
+    let (prompt, form) = (asked.prompt.clone(), asked.form.clone());
     let working = Arc::clone(house);
     // Screening and encoding take long for a long prompt; this thread serves every connection and the lease.
     let begun = tokio::task::spawn_blocking(move || {
-        let (prompt, verdict) = working.guardrail.screen(asked.prompt).map_err(refused)?;
+        let (prompt, verdict) = working.guardrail.screen(prompt).map_err(refused)?;
         let sampling = match form.shape()? {
             Some(shape) => sampling.shape(shape),
             None => sampling,
@@ -81,20 +119,32 @@ pub async fn chat(
         let tokens = working.generator.generate(places, grant, &prompt, asked_for)?;
         Ok::<_, ApiError>((tokens, verdict))
     });
-    let (tokens, verdict) = begun.await.map_err(|_panicked| ApiError::offline())??;
-    answer::respond(house, tokens, verdict, how, &untrusted.body).await
+    begun.await.map_err(|_panicked| ApiError::offline())?
 }
 
-/// The sentinel's grant for one generation.
-async fn granted(
-    house: &House,
-    session: &AttestedSession,
-    token: Token,
-    action: Action,
-) -> Result<Grant, ApiError> {
+/// The sentinel's grant for one generation. What waits for persons is kept for them to read.
+async fn granted(house: &House, asker: Asker, action: Action, body: &Bytes) -> Result<Grant, ApiError> {
     house.check_lease()?;
-    let decided = house.gate.grant(bounded(token), session.peer_attested(), action).await;
-    decided.map_err(|_silent| ApiError::offline())?.map_err(ApiError::from)
+    let decided = house.gate.grant(asker, action).await.map_err(|_silent| ApiError::offline())?;
+    decided.map_err(|not| match not {
+        NotGranted::Denied(denial) => denial.into(),
+        NotGranted::Held { hold, missing, ends_in } => {
+            house.held.keep(hold, body, Instant::now() + ends_in);
+            ApiError::held(&hold, missing, ends_in)
+        }
+    })
+}
+
+/// Who asks, for the sentinel.
+pub(crate) fn asker(session: &AttestedSession, token: Token) -> Asker {
+    Asker { token: bounded(token), attested: session.peer_attested(), session: session.id() }
+}
+
+/// SHA-256.
+pub(crate) fn digest(body: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, body).as_ref());
+    out
 }
 
 /// `GET /v1/models`.
@@ -107,7 +157,7 @@ pub async fn models(
     token: Token,
 ) -> Result<Response<Body>, ApiError> {
     house.check_lease()?;
-    let decided = house.gate.permit(bounded(token), session.peer_attested(), Action::ListModels).await;
+    let decided = house.gate.permit(asker(session, token), Action::ListModels).await;
     decided.map_err(|_silent| ApiError::offline())??;
     let model =
         serde_json::json!({ "id": house.name, "object": "model", "created": 0, "owned_by": "adyton" });

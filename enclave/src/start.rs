@@ -4,10 +4,12 @@ use crate::api::MAX_READING;
 use crate::gate::Gate;
 use crate::generator::Generator;
 use crate::harden::{self, HardenError};
+use crate::held::HeldTexts;
 use crate::lease::Lease;
 use crate::request::House;
 use crate::server;
 use crate::session::Identity;
+use crate::tools::Tools;
 use adyton_attestation::anchor::TrustAnchor;
 use adyton_attestation::binding::spki_sha384;
 use adyton_attestation::reference::{Owner, ReferenceValues};
@@ -83,7 +85,7 @@ pub fn run(anchor: TrustAnchor) -> Result<(), WorkerError> {
 async fn live(socket: OwnedFd, anchor: TrustAnchor, memory: usize) -> Result<(), WorkerError> {
     let channel = Channel::new(socket)?;
     let (start, descriptors) = channel.receive::<ToWorker>().await?;
-    let ToWorker::Start { guardrails, peers } = start else { return Err(WorkerError::Protocol) };
+    let ToWorker::Start { guardrails, peers, tools } = start else { return Err(WorkerError::Protocol) };
     let [weights, manifest] = <[OwnedFd; 2]>::try_from(descriptors).map_err(|_| WorkerError::Protocol)?;
 
     let manifest = read_manifest(manifest)?;
@@ -106,8 +108,16 @@ async fn live(socket: OwnedFd, anchor: TrustAnchor, memory: usize) -> Result<(),
         anchor,
         chains: Mutex::default(),
     });
-    let house =
-        Arc::new(House { name, gate, guardrail, generator, lease, reading: Semaphore::new(MAX_READING) });
+    let house = Arc::new(House {
+        name,
+        gate,
+        guardrail,
+        generator,
+        lease,
+        reading: Semaphore::new(MAX_READING),
+        held: HeldTexts::default(),
+        tools: Tools::new(tools),
+    });
     server::serve(house, identity, key.config, sockets).await;
     Ok(())
 }

@@ -12,6 +12,7 @@
 
 pub mod audit;
 pub mod blobs;
+pub mod egress;
 pub mod enclave;
 pub mod launch;
 pub mod metrics;

@@ -2,11 +2,12 @@
 
 use adyton_host::audit::Logs;
 use adyton_host::blobs::Release;
+use adyton_host::egress::Egress;
 use adyton_host::enclave::{Enclave, PortListener};
 use adyton_host::launch::{Launch, Running};
 use adyton_host::metrics::{Board, Server};
 use adyton_host::relay::{self, Counters, Limits, Listen, Listener};
-use adyton_wire::ports::{AUDIT_PORT, BLOB_PORT, METRICS_PORT};
+use adyton_wire::ports::{AUDIT_PORT, BLOB_PORT, EGRESS_PORT, METRICS_PORT};
 use anyhow::{Context, Result, bail};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -68,6 +69,10 @@ struct Run {
     /// address is given. They hold nothing derived from content; anybody who reaches the address can read them.
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:9464")]
     metrics: Option<SocketAddr>,
+    /// An address that the enclave may be connected to, as example.org:443; may be repeated. What its tools reach is in its
+    /// measured policy; nothing is reached that is not here, too.
+    #[arg(long, value_name = "NAME:PORT")]
+    egress: Vec<String>,
     /// Start this enclave image with nitro-cli, and end it with the host.
     #[arg(long, value_name = "FILE", conflicts_with = "simulator")]
     eif: Option<PathBuf>,
@@ -121,6 +126,7 @@ async fn serve(run: Run) -> Result<()> {
         .with_context(|| format!("{}: no audit log can be kept here", run.audit.display()))?;
     let blobs = run.enclave.listen(BLOB_PORT).context("the blob port")?;
     let audit = run.enclave.listen(AUDIT_PORT).context("the audit port")?;
+    let outside = run.enclave.listen(EGRESS_PORT).context("the egress port")?;
     let listener = Listener::bind(&run.listen).await.with_context(|| format!("{:?}", run.listen))?;
     let address = listener.address()?;
     let limits =
@@ -140,6 +146,7 @@ async fn serve(run: Run) -> Result<()> {
         ended = serve_blobs(blobs, release) => ended.context("the blob port"),
         ended = keep_logs(audit, logs) => ended.context("the audit port"),
         () = show_metrics(metrics) => Ok(()),
+        ended = connect(outside, Egress::new(run.egress.clone())) => ended.context("the egress port"),
         status = ended(&mut enclave) => Err(anyhow::anyhow!("the enclave ended ({})", status?)),
         _ = interrupt.recv() => Ok(()),
         _ = terminate.recv() => Ok(()),
@@ -253,6 +260,15 @@ async fn take_snapshots(port: PortListener, board: Arc<Board>) {
             // Where descriptors have run out, the next try fails too.
             Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
         }
+    }
+}
+
+/// Connects the enclave to what the operator lists. How such a connection ends is the enclave's business.
+async fn connect(listener: PortListener, egress: Egress) -> std::io::Result<()> {
+    loop {
+        let stream = listener.accept().await?;
+        let egress = egress.clone();
+        tokio::spawn(async move { drop(egress.serve(stream).await) });
     }
 }
 

@@ -8,9 +8,10 @@ use adyton_attestation::Timestamp;
 use adyton_client::status::{Url, ask, view::Times};
 use adyton_client::token;
 use adyton_decision::{Facts, Pack, Question, Resource, Situation};
-use adyton_enclave::gate::{Gate, Silent};
+use adyton_enclave::gate::{Asker, Gate, NotGranted, Silent};
 use adyton_enclave::lease::Lease;
-use adyton_sentinel::decision::DecisionPoint;
+use adyton_sentinel::decision::{DecisionPoint, Moment};
+use adyton_sentinel::labels::Labels;
 use adyton_sentinel::token::{Issuers, Principal};
 use adyton_tests::simulation::{ROOT_VARIABLE, now_ms};
 use adyton_tests::world::{MODEL_NAME, Plan, World, default_model, policy_folder};
@@ -142,7 +143,8 @@ fn policies(about: About) -> String {
 
 fn generate(purpose: &str) -> Action {
     let (model, purpose) = (MODEL_NAME.to_owned(), purpose.to_owned());
-    Action::Generate { model, purpose, max_tokens: 100, prompt_bytes: 2000 }
+    let request = [7; 32];
+    Action::Generate { model, purpose, max_tokens: 100, prompt_bytes: 2000, request, untrusted: false }
 }
 
 /// A token for each of a thousand principals, with eight roles each.
@@ -175,14 +177,15 @@ fn decision_point() -> Result<()> {
         .collect::<Result<_>>()?;
     timed(INSIDE, |n| drop(black_box(verify(&tokens[n % ENTITIES]))))
         .show("the token, before it: one signature", None);
+    let moment = Moment { now, risk: 0, approvals: 0, open: 0, labels: Labels::NONE };
     for (what, purpose, about) in [
         ("permitted", "general", About::Everything),
         ("denied", "purpose-3000", About::Everything),
         ("permitted", "general", About::Numbers),
     ] {
-        let point = DecisionPoint::load(&schema()?, &policies(about))?;
+        let point = DecisionPoint::load(&schema()?, &policies(about), "", "")?;
         let action = generate(purpose);
-        let decide = |n: usize| point.decide(&principals[n % ENTITIES], &action, MODEL_NAME, now);
+        let decide = |n: usize| point.decide(&principals[n % ENTITIES], &action, MODEL_NAME, moment);
         ensure!(decide(0).is_ok() == (what == "permitted"), "the bench's policies are not {what}");
         let spread = timed(INSIDE, |n| drop(black_box(decide(n))));
         let about = if matches!(about, About::Numbers) { ", each policy asked" } else { "" };
@@ -239,7 +242,7 @@ struct Report {
 fn seen_from_the_worker(runtime: &tokio::runtime::Runtime) -> Result<()> {
     let worker = std::env::current_exe()?.display().to_string();
     let world = World::start(&Plan {
-        policies: Some(policies(About::Everything)),
+        policy: vec![("policies.cedar", policies(About::Everything))],
         metrics: true,
         enclave_arguments: vec!["--worker".into(), worker],
         ..Plan::new(default_model()?)
@@ -282,18 +285,24 @@ async fn worker() -> Result<()> {
     let mut tokens = Vec::new();
     socket.read_to_end(&mut tokens).await?;
     let tokens: Vec<String> = serde_json::from_slice(&tokens)?;
-    let token = |n: usize| Token(tokens[n % tokens.len()].clone().into_bytes());
+    // Each asks over a session of its own.
+    let asker = |n: usize| Asker {
+        token: Token(tokens[n % tokens.len()].clone().into_bytes()),
+        attested: false,
+        session: (n % tokens.len()) as u64,
+    };
     let mut models = Vec::new();
     let mut denied = Vec::new();
     let mut granted = Vec::new();
     for n in 0..WARM + SEEN {
-        models.push(took(gate.permit(token(n), false, Action::ListModels), |answer| answer.is_ok()).await?);
-        let refused = |answer: &Result<_, Denial>| matches!(answer, Err(Denial::Forbidden));
-        denied.push(took(gate.grant(token(n), false, generate("purpose-3000")), refused).await?);
+        models.push(took(gate.permit(asker(n), Action::ListModels), |answer| answer.is_ok()).await?);
+        let refused =
+            |answer: &Result<_, NotGranted>| matches!(answer, Err(NotGranted::Denied(Denial::Forbidden)));
+        denied.push(took(gate.grant(asker(n), generate("purpose-3000")), refused).await?);
     }
     for n in 0..WARM + KEPT {
         // Dropped at once, it is given back.
-        granted.push(took(gate.grant(token(n), false, generate("general")), |answer| answer.is_ok()).await?);
+        granted.push(took(gate.grant(asker(n), generate("general")), |answer| answer.is_ok()).await?);
     }
     let spread = |times: Vec<Duration>| Spread::of(times.get(WARM..).unwrap_or_default());
     let report = Report { models: spread(models), denied: spread(denied), granted: spread(granted) };
@@ -305,9 +314,9 @@ async fn worker() -> Result<()> {
 }
 
 /// How long an answer took, which must be as expected.
-async fn took<T>(
-    asked: impl Future<Output = Result<Result<T, Denial>, Silent>>,
-    expected: impl Fn(&Result<T, Denial>) -> bool,
+async fn took<T, E: std::fmt::Debug>(
+    asked: impl Future<Output = Result<Result<T, E>, Silent>>,
+    expected: impl Fn(&Result<T, E>) -> bool,
 ) -> Result<Duration> {
     let start = Instant::now();
     let answer = asked.await?;

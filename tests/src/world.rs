@@ -24,7 +24,7 @@ pub const MODEL_NAME: &str = "smollm2-135m-instruct";
 /// The folder of audit logs in a world.
 pub const AUDIT_FOLDER: &str = "audit";
 /// The issuer of simulated worlds.
-const ISSUER: &str = "https://issuer.localhost";
+pub const ISSUER: &str = "https://issuer.localhost";
 /// Its audience.
 const AUDIENCE: &str = "adyton";
 
@@ -37,14 +37,16 @@ pub struct Plan {
     pub name: String,
     /// Where clients connect; a port of 0 takes a free one.
     pub listen: String,
+    /// Addresses that the host connects the enclave to.
+    pub egress: Vec<String>,
     /// Arguments for the simulated enclave.
     pub enclave_arguments: Vec<String>,
     /// `peers.json` of the policy pack.
     pub peers: String,
     /// `auditors.json` of the policy pack.
     pub auditors: String,
-    /// `policies.cedar` of the policy pack; the one that ships if `None`.
-    pub policies: Option<String>,
+    /// Other files of the policy pack, by name: in place of those that ship.
+    pub policy: Vec<(&'static str, String)>,
     /// A change to the release folder after it was made: what a lying host would do.
     pub tamper: Option<fn(&Path) -> Result<()>>,
     /// The host serves metrics, on a free port.
@@ -60,10 +62,11 @@ impl Plan {
             model,
             name: MODEL_NAME.to_owned(),
             listen: "127.0.0.1:0".to_owned(),
+            egress: Vec::new(),
             enclave_arguments: Vec::new(),
             peers: "[]".to_owned(),
             auditors: "[]".to_owned(),
-            policies: None,
+            policy: Vec::new(),
             tamper: None,
             metrics: false,
             show_host: false,
@@ -310,8 +313,8 @@ fn prepare(folder: &Path, plan: &Plan) -> Result<()> {
     fs::write(policy.join("issuers.json"), issuers.to_string())?;
     fs::write(policy.join("peers.json"), &plan.peers)?;
     fs::write(policy.join("auditors.json"), &plan.auditors)?;
-    if let Some(policies) = &plan.policies {
-        fs::write(policy.join("policies.cedar"), policies)?;
+    for (name, text) in &plan.policy {
+        fs::write(policy.join(name), text)?;
     }
     release::build(&plan.model, &plan.name, &policy, &folder.join("release"), |_| ())?;
     Ok(())
@@ -325,6 +328,9 @@ fn spawn_host(folder: &Path, plan: &Plan) -> Result<Child> {
     command.arg("--audit").arg(folder.join(AUDIT_FOLDER));
     command.arg("--enclave").arg(format!("unix:{}", bus.display()));
     command.arg("--simulator").arg(program("adyton-sim-enclave")?);
+    for address in &plan.egress {
+        command.arg("--egress").arg(address);
+    }
     for argument in ["--state".to_owned(), folder.display().to_string()].iter().chain(&plan.enclave_arguments)
     {
         command.arg("--simulator-arg").arg(argument);

@@ -2,6 +2,7 @@
 //!
 //! Encoding: postcard, one message a datagram ([`crate::channel`]), at most [`crate::channel::MAX_FRAME`] bytes.
 
+use crate::tools::Tool;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -22,20 +23,24 @@ pub enum ToWorker {
         guardrails: String,
         /// `peers.json` of the measured policy pack: reference values for clients that are enclaves.
         peers: String,
+        /// `tools.toml` of the measured policy pack, read and judged.
+        tools: Vec<(String, Tool)>,
     },
     /// An accepted connection; its socket travels with the message.
     Connection,
-    /// The right to generate, for so long from now. Without a fresh one the worker must stop.
+    /// The right to generate, for so long from now; 0 ends it at once. Without a fresh one the worker must stop.
     Lease {
         /// Milliseconds.
         valid_for_ms: u32,
     },
     /// The answer to [`ToSentinel::Evidence`]: an attestation document, or `None` if the NSM gave none.
     Evidence(RequestId, Option<Vec<u8>>),
-    /// The answer to [`ToSentinel::Ask`].
+    /// The answer to [`ToSentinel::Ask`]. With a grant to call a tool comes the socket to call it over.
     Decision(RequestId, Decision),
     /// The answer to [`ToSentinel::Seal`]: a signed receipt, or `None` if the grant was not good for one.
     Receipt(RequestId, Option<Vec<u8>>),
+    /// The answer to [`ToSentinel::People`].
+    People(RequestId, Result<Told, Denial>),
 }
 
 /// From the worker to the sentinel.
@@ -63,13 +68,35 @@ pub enum ToSentinel {
         token: Token,
         /// True if the client proved that it is an enclave named in `peers.json`.
         attested: bool,
+        /// Tells the client's connection from all others of this boot.
+        session: u64,
         /// What is asked for.
         action: Action,
+    },
+    /// Asks for something that only approvers may have or do.
+    People {
+        /// Repeated in the answer.
+        id: RequestId,
+        /// The approver's bearer token, unread.
+        token: Token,
+        /// As in [`ToSentinel::Ask`].
+        attested: bool,
+        /// What is asked for.
+        wish: Wish,
     },
     /// Gives a grant back that nothing will come of. No answer.
     Release {
         /// The grant.
         grant: GrantId,
+    },
+    /// Says what came of calling a tool; uses the grant up. No answer.
+    Called {
+        /// The grant.
+        grant: GrantId,
+        /// Bytes of the result; 0 if there was none.
+        bytes: u32,
+        /// Whether there was one.
+        came: bool,
     },
     /// Asks for a receipt; uses the grant up.
     Seal {
@@ -111,7 +138,115 @@ pub enum Action {
         max_tokens: u32,
         /// Size of the prompt, in bytes.
         prompt_bytes: u32,
+        /// SHA-256 of the request's body: what an approver approves.
+        request: [u8; 32],
+        /// True if the prompt has text that nobody vouches for: the result of a tool.
+        untrusted: bool,
     },
+    /// To call a tool of the enclave.
+    CallTool {
+        /// Its name.
+        tool: String,
+        /// The declared purpose.
+        purpose: String,
+        /// SHA-256 of name and arguments: what an approver approves.
+        request: [u8; 32],
+        /// Size of the arguments, in bytes.
+        argument_bytes: u32,
+    },
+}
+
+/// What approvers may ask for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Wish {
+    /// Whether the AI is online, and why not.
+    State,
+    /// The open holds.
+    Holds,
+    /// One hold.
+    Hold([u8; 16]),
+    /// A signed vote or order (`attestation::ballot`), unread.
+    Ballot {
+        /// At most 128 bytes.
+        statement: Vec<u8>,
+        /// Who says that he signed it.
+        signer: [u8; 32],
+        /// 64 bytes.
+        signature: Vec<u8>,
+    },
+}
+
+/// What approvers are told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Told {
+    /// To [`Wish::State`].
+    State(StateView),
+    /// To [`Wish::Holds`]; at most [`MAX_HOLDS`].
+    Holds(Vec<HoldView>),
+    /// To [`Wish::Hold`].
+    Hold(HoldView),
+    /// To [`Wish::Ballot`]: it was counted, and so many more are needed. 0 means that it is done.
+    Counted {
+        /// How many more.
+        missing: u8,
+    },
+}
+
+/// Most holds that are open at a time. Each fits into 1 KiB, so that a list fits into a frame.
+pub const MAX_HOLDS: usize = 64;
+/// Longest text of a [`HoldView`], in bytes.
+pub const MAX_SHOWN: usize = 256;
+
+/// The state of the AI, for approvers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateView {
+    /// Which boot.
+    pub boot: [u8; 16],
+    /// Grows with each change of the state.
+    pub epoch: u64,
+    /// `None` while it is online, else why it is not.
+    pub offline: Option<String>,
+    /// When that became so, in milliseconds since 1970.
+    pub since_ms: u64,
+    /// Pseudonyms of the principals that are shut out.
+    pub quarantined: Vec<[u8; 32]>,
+    /// What normal has drifted by, if a person should look.
+    pub drift: Option<String>,
+    /// Whether behaviour is known already.
+    pub cold: bool,
+}
+
+/// A request that waits for persons.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldView {
+    /// Its name.
+    pub hold: [u8; 16],
+    /// Which boot.
+    pub boot: [u8; 16],
+    /// Who asks: the subject, as its issuer names it.
+    pub principal: String,
+    /// Of which tenant.
+    pub tenant: String,
+    /// The declared purpose.
+    pub purpose: String,
+    /// SHA-256 of the request's body.
+    pub request: [u8; 32],
+    /// Most tokens.
+    pub max_tokens: u32,
+    /// Size of the request.
+    pub prompt_bytes: u32,
+    /// 0 to 100, by behaviour.
+    pub risk: u8,
+    /// The policies that want persons.
+    pub policies: String,
+    /// How many they want.
+    pub persons: u8,
+    /// Who has allowed it so far, by name.
+    pub allowed: Vec<String>,
+    /// When it was opened, and when it ends, in milliseconds since 1970.
+    pub opened_ms: u64,
+    /// As above.
+    pub ends_ms: u64,
 }
 
 /// What the sentinel decided.
@@ -130,6 +265,15 @@ pub enum Decision {
         max_tokens: u32,
         /// How long it is good, in milliseconds.
         valid_for_ms: u32,
+    },
+    /// It may if persons approve; the same request may be asked again.
+    Held {
+        /// Which hold.
+        hold: [u8; 16],
+        /// How many more must approve.
+        missing: u8,
+        /// How long it stays open, in milliseconds.
+        ends_in_ms: u32,
     },
     /// It may not.
     Denied(Denial),
@@ -152,6 +296,26 @@ pub enum Denial {
     Busy,
     /// It would be permitted, but cannot be recorded: the host does not keep the audit log.
     AuditUnavailable,
+    /// No such tool.
+    UnknownTool,
+    /// It was permitted, and the host does not connect to where it goes.
+    Unreachable,
+    /// Not now; perhaps later.
+    Deferred,
+    /// A person said no.
+    Declined,
+    /// Not enough persons said yes in time.
+    Unanswered,
+    /// Too many requests wait for persons.
+    HoldsFull,
+    /// The principal is shut out until persons let it in again.
+    Quarantined,
+    /// The AI is offline.
+    Offline,
+    /// An approver's ballot was not counted: not his signature, not his hold, too late, or another state.
+    BallotRefused,
+    /// There is no such hold.
+    NoSuchHold,
 }
 
 /// What the worker states about one answer. The sentinel adds the rest of the receipt itself.

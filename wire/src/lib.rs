@@ -2,8 +2,8 @@
 //!
 //! | wall | module |
 //! |---|---|
-//! | host and enclave | [`ports`], [`hybrid`], [`blob`], [`manifest`], [`audit`], [`metrics`] |
-//! | sentinel and worker | [`control`], [`channel`] |
+//! | host and enclave | [`ports`], [`hybrid`], [`blob`], [`manifest`], [`audit`], [`egress`], [`metrics`] |
+//! | sentinel and worker | [`control`], [`channel`], [`tools`] |
 //!
 //! Promises
 //! - Every length is checked against its limit before memory is taken for it.
@@ -13,7 +13,9 @@ pub mod audit;
 pub mod blob;
 pub mod channel;
 pub mod control;
+pub mod egress;
 pub mod hybrid;
 pub mod manifest;
 pub mod metrics;
 pub mod ports;
+pub mod tools;

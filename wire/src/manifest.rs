@@ -15,18 +15,23 @@ pub const MAX_MANIFEST: usize = 1 << 20;
 pub const CHUNK_SIZE: u32 = 1 << 20;
 /// Largest file of the policy pack, in bytes.
 pub const MAX_POLICY_FILE: u64 = 1 << 20;
-/// Largest file of the policy pack that the worker gets, in bytes: two of them travel in one control frame
+/// Largest file of the policy pack that the worker gets, in bytes: three of them travel in one control frame
 /// ([`crate::channel::MAX_FRAME`]).
-pub const MAX_WORKER_FILE: u64 = 48 * 1024;
+pub const MAX_WORKER_FILE: u64 = 40 * 1024;
 /// The files of the policy pack that the worker gets.
-pub const WORKER_FILES: [&str; 2] = ["guardrails.toml", "peers.json"];
+pub const WORKER_FILES: [&str; 3] = ["guardrails.toml", "peers.json", "tools.toml"];
 /// Largest weights file, in bytes.
 pub const MAX_WEIGHTS: u64 = 8 << 30;
 
 /// The files of a policy pack, all required. Nothing else belongs to one.
-pub const POLICY_FILES: [&str; 6] = [
+pub const POLICY_FILES: [&str; 11] = [
     "adyton.cedarschema",
     "policies.cedar",
+    "contexts.toml",
+    "resources.toml",
+    "behaviour.toml",
+    "tools.toml",
+    "approvers.json",
     "guardrails.toml",
     "issuers.json",
     "peers.json",

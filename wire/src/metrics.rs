@@ -4,7 +4,7 @@
 //! length, so there is no length to lie about. All integers big-endian.
 //!
 //! ```text
-//! snapshot = "ADYM" version:u8=1 state:u8 simulated:u8 numbers:[u64; 46]            (375 bytes)
+//! snapshot = "ADYM" version:u8=1 state:u8 simulated:u8 numbers:[u64; 56]            (455 bytes)
 //! ```
 //!
 //! The numbers are the fields of [`Snapshot`] in their order; a histogram is its buckets, then its sum.
@@ -23,7 +23,7 @@ use thiserror::Error;
 pub const SNAPSHOT_LEN: usize = HEADER_LEN + 8 * NUMBERS;
 
 /// The codes under which denials are counted, as clients see them. What has no code here counts as the last.
-pub const DENIALS: [&str; 8] = [
+pub const DENIALS: [&str; 18] = [
     "token_absent",
     "invalid_api_key",
     "token_expired",
@@ -31,6 +31,16 @@ pub const DENIALS: [&str; 8] = [
     "model_not_found",
     "too_many_grants",
     "audit_unavailable",
+    "no_such_tool",
+    "tool_unreachable",
+    "deferred",
+    "approval_declined",
+    "approval_timeout",
+    "too_many_holds",
+    "principal_quarantined",
+    "offline",
+    "ballot_refused",
+    "no_such_hold",
     "other",
 ];
 
@@ -246,8 +256,8 @@ mod tests {
         assert_eq!(snapshot.encode(), bytes);
         assert_eq!(snapshot.numbers().collect::<Vec<_>>(), (1..=NUMBERS as u64).collect::<Vec<_>>());
         assert_eq!((snapshot.state, snapshot.simulated), (State::Quarantined, true));
-        assert_eq!((snapshot.grants_open, snapshot.denials[0], snapshot.answer.sum_ns), (5, 6, 46));
-        assert_eq!(SNAPSHOT_LEN, 375);
+        assert_eq!((snapshot.grants_open, snapshot.denials[0], snapshot.answer.sum_ns), (5, 6, 56));
+        assert_eq!(SNAPSHOT_LEN, 455);
     }
 
     #[test]

@@ -14,3 +14,6 @@ pub const AUDIT_PORT: u32 = 5002;
 
 /// The host may listen here for the enclave's metrics. Nothing in the enclave depends on it.
 pub const METRICS_PORT: u32 = 5003;
+
+/// The host listens here and connects the enclave to addresses that its operator lists.
+pub const EGRESS_PORT: u32 = 5004;

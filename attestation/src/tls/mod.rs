@@ -22,9 +22,10 @@ use std::sync::Arc;
 use rustls::client::Resumption;
 use rustls::crypto::ring::{cipher_suite, default_provider, kx_group};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use rustls::server::NoServerSessionStorage;
-use rustls::{ClientConfig, ConnectionCommon, ServerConfig, SignatureScheme};
+use rustls::{ClientConfig, ConnectionCommon, RootCertStore, ServerConfig, SignatureScheme};
 
 use crate::binding::{EXPORTER_LABEL, EXPORTER_LEN, NONCE_LEN};
 use unproven::UnprovenPeer;
@@ -104,6 +105,25 @@ pub fn server_config(cert_der: &[u8], pkcs8_key: &[u8]) -> Result<Arc<ServerConf
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.max_early_data_size = 0;
     config.alpn_protocols = vec![ALPN.to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// The end of a tool that the enclave calls: an ordinary server, whose certificate must lead to one root, given as PEM
+/// (RFC 7468), for the name that is connected to. TLS 1.3 alone.
+///
+/// # Errors
+/// [`TlsError::Certificate`] if the PEM is no certificate that can be a root.
+pub fn tool_config(root_pem: &[u8]) -> Result<Arc<ClientConfig>, TlsError> {
+    let root = CertificateDer::from_pem_slice(root_pem).map_err(|_| TlsError::Certificate)?;
+    let mut roots = RootCertStore::empty();
+    roots.add(root).map_err(|_| TlsError::Certificate)?;
+    let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(TlsError::Setup)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.resumption = Resumption::disabled();
+    config.enable_early_data = false;
     Ok(Arc::new(config))
 }
 

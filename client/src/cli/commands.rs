@@ -2,7 +2,7 @@
 
 use super::exit::Failure;
 use super::{Chat, Enclave, Mint, TokenArgs, reference, show};
-use crate::chat::{Question, chat as ask};
+use crate::chat::{AGAIN, Question, chat as ask};
 use crate::files::write_private;
 use crate::policy::load::Loaded;
 use crate::proxy::Proxy;
@@ -45,6 +45,7 @@ pub(super) async fn chat(anchor: &TrustAnchor, chat: Chat, json: bool) -> Result
         system: chat.system,
         prompt,
         purpose: chat.purpose,
+        tools: chat.tools,
         max_tokens: chat.max_tokens,
         temperature: chat.temperature,
         seed: chat.seed,
@@ -60,7 +61,17 @@ pub(super) async fn chat(anchor: &TrustAnchor, chat: Chat, json: bool) -> Result
             let _ = std::io::stdout().flush();
         }
     };
-    let answered = ask(&session, anchor, token.as_deref(), &question, on_text).await?;
+    let answered = loop {
+        match ask(&session, anchor, token.as_deref(), &question, on_text).await {
+            Err(pending) if pending.is_pending() && !chat.no_wait => {
+                if !json {
+                    eprintln!("  {pending}");
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+            ended => break ended?,
+        }
+    };
     if let Some(path) = &chat.receipt {
         keep(path, answered.bundle.to_json().as_bytes())?;
     }
@@ -210,7 +221,7 @@ fn read_endorsement(path: &Path) -> Result<Endorsement, Failure> {
     read.with_context(|| path.display().to_string()).map_err(fail)
 }
 
-fn read_token(args: &TokenArgs) -> Result<Option<String>, Failure> {
+pub(super) fn read_token(args: &TokenArgs) -> Result<Option<String>, Failure> {
     match &args.token_file {
         Some(path) => {
             let text = String::from_utf8(read_file(path)?)

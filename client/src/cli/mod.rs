@@ -2,6 +2,7 @@
 //!
 //! Exit codes: [`exit`].
 
+mod approve;
 mod audit;
 mod commands;
 mod corpus;
@@ -91,6 +92,12 @@ enum Command {
                             Exit codes: 0 shown, or ended by Ctrl-C; 3 with --once, if the enclave is not online; 4 if \
                             nothing answers at first.")]
     Status(status::Status),
+    /// Decide, as a person, about requests that wait for persons.
+    #[command(subcommand)]
+    Approve(approve::Approve),
+    /// Take the AI offline, bring it back, and look at its state: orders that approvers sign.
+    #[command(subcommand)]
+    Operate(approve::Operate),
     /// Verify an enclave that is yours and endorse it, so that clients who pin your key know it.
     #[command(
         after_help = "Example:\n  adyton endorse --enclave 127.0.0.1:8443 --reference mine.json --key operator.key \
@@ -208,9 +215,15 @@ struct Chat {
     /// Sampling seed.
     #[arg(long)]
     seed: Option<i64>,
+    /// A tool of the enclave that it may call; may be repeated.
+    #[arg(long = "tool", value_name = "NAME")]
+    tools: Vec<String>,
     /// Keep the receipt, with everything needed to verify it later, in this file.
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
+    /// Do not wait where the policy wants persons to approve; end with code 5 at once.
+    #[arg(long)]
+    no_wait: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -295,6 +308,8 @@ async fn dispatch(anchor: &TrustAnchor, cli: Cli) -> Result<(), Failure> {
         Command::Receipt(receipt) => receipt::run(anchor, &receipt, json),
         Command::Audit(audit) => audit::run(anchor, &audit, json),
         Command::Status(status) => status::run(&status, json).await,
+        Command::Approve(approve) => approve::approve(anchor, approve, json).await,
+        Command::Operate(operate) => approve::operate(anchor, operate, json).await,
         Command::Endorse(endorse) => receipt::endorse(anchor, &endorse, json).await,
         Command::Policy(policy) => policy::run(policy, json),
         Command::Token(Token::Issuer { issuer, audience, key }) => commands::issuer(&issuer, &audience, &key),

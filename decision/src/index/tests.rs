@@ -159,11 +159,12 @@ fn what_a_condition_demands_is_found_only_where_nothing_can_fail() {
 
 #[test]
 fn policies_that_ship_are_filed_under_words() {
-    for (text, general) in [(SHIPPED, 1), (HR, 6), (AIRLINE, 6)] {
+    for text in [SHIPPED, HR, AIRLINE] {
         let all = PolicySet::from_str(text).unwrap();
         let (schema, _) = Schema::from_cedarschema_str(SCHEMA).unwrap();
         let index = Index::new(&schema, &all).unwrap();
         let most = index.0.values().map(|filed| filed.general.policies().count()).max().unwrap();
-        assert!(most <= general, "{most} are under no word");
+        let all = all.policies().count();
+        assert!(most < all, "all {all} are under no word");
     }
 }

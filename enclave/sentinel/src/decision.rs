@@ -4,10 +4,11 @@
 //! - Policies that do not validate against the schema stop the start.
 //! - Only a decision that lets it happen makes a [`Permit`]; the obligations go with it.
 //!
-//! Does not: ask a person or try again later. Where a policy would have a person decide, or says "not now", the answer is no.
+//! Does not: ask a person or try again later; it says that somebody should. [`crate::people`] asks.
 //!
 //! Trusts: the policy pack, because its digest is in PCR16; the [`Principal`], because [`crate::token`] made it.
 
+use crate::labels::Labels;
 use crate::token::Principal;
 use adyton_attestation::Timestamp;
 use adyton_decision::{Decided, Facts, Pack, PackError, Question, Resource, Situation};
@@ -24,11 +25,13 @@ pub enum Refusal {
     /// A field is out of its bounds.
     #[error("denied: a field is out of its bounds")]
     Bounds,
-    /// It would be permitted if persons approved, and nobody is asked yet.
-    #[error("denied: {persons} would have to approve")]
+    /// It would be permitted if persons approved.
+    #[error("held: {persons} have to approve")]
     NeedsPersons {
         /// How many.
         persons: u8,
+        /// The policies that want them, by name.
+        policies: String,
     },
     /// It would be permitted at another time.
     #[error("denied: not now")]
@@ -48,6 +51,21 @@ impl Permit {
     }
 }
 
+/// What is known of the moment, beside who asks for what.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// By the calendar.
+    pub now: Timestamp,
+    /// 0 to 100, by behaviour.
+    pub risk: u8,
+    /// Persons who have approved exactly this.
+    pub approvals: u8,
+    /// Grants that the principal has open.
+    pub open: u8,
+    /// What the session has taken in and done so far.
+    pub labels: Labels,
+}
+
 /// The validated policies.
 #[derive(Debug)]
 pub struct DecisionPoint(Pack);
@@ -57,11 +75,16 @@ impl DecisionPoint {
     ///
     /// # Errors
     /// [`PackError`] names the file and what is wrong in it.
-    pub fn load(schema: &str, policies: &str) -> Result<DecisionPoint, PackError> {
-        Pack::load(schema, policies, "", "").map(DecisionPoint)
+    pub fn load(
+        schema: &str,
+        policies: &str,
+        contexts: &str,
+        resources: &str,
+    ) -> Result<DecisionPoint, PackError> {
+        Pack::load(schema, policies, contexts, resources).map(DecisionPoint)
     }
 
-    /// Decides whether `principal` may do `action` on `model` at `now`.
+    /// Decides whether `principal` may do `action` on `model` at this moment.
     ///
     /// # Errors
     /// [`Refusal`] for everything but a decision that lets it happen.
@@ -70,62 +93,134 @@ impl DecisionPoint {
         principal: &Principal,
         action: &Action,
         model: &str,
-        now: Timestamp,
+        moment: Moment,
     ) -> Result<Permit, Refusal> {
-        let outcome = self.0.decide(&question(principal, action, model, now)?);
+        self.permit(&question(principal, action, model, moment)?)
+    }
+
+    fn permit(&self, question: &Question) -> Result<Permit, Refusal> {
+        let outcome = self.0.decide(question);
         match outcome.decided {
             Decided::Allow | Decided::Modify => Ok(Permit { max_tokens: outcome.obligations.max_tokens }),
-            Decided::StepUp { persons } => Err(Refusal::NeedsPersons { persons }),
+            Decided::StepUp { persons } => {
+                Err(Refusal::NeedsPersons { persons, policies: outcome.policies.join(", ") })
+            }
             Decided::Defer => Err(Refusal::NotNow),
             Decided::Deny => Err(Refusal::Denied),
         }
     }
 }
 
-fn question(who: &Principal, action: &Action, model: &str, now: Timestamp) -> Result<Question, Refusal> {
-    let (word, purpose, amounts) = match action {
+impl DecisionPoint {
+    /// Decides whether something may leave the enclave for `destination`, on behalf of `principal`.
+    ///
+    /// # Errors
+    /// [`Refusal`]
+    pub fn may_reach(
+        &self,
+        principal: &Principal,
+        destination: &str,
+        purpose: &str,
+        bytes: u32,
+        moment: Moment,
+    ) -> Result<(), Refusal> {
+        let question = Question {
+            principal: facts(principal),
+            action: "Egress".to_owned(),
+            resource: Resource { kind: "Destination".to_owned(), id: destination.to_owned() },
+            purpose: purpose.to_owned(),
+            amounts: amounts(&[("bytes", bytes)]),
+            situation: situation(moment),
+        };
+        self.permit(&question).map(drop)
+    }
+
+    /// Whether a destination is outside of the organisation. One of which nothing is known is.
+    pub fn is_outside(&self, destination: &str) -> bool {
+        let resource = Resource { kind: "Destination".to_owned(), id: destination.to_owned() };
+        self.0.truth(&resource, "outside").unwrap_or(true)
+    }
+
+    /// Whether `principal` may see what waits for persons, and vote on `hold` (its name in hexadecimal, or `state`).
+    ///
+    /// # Errors
+    /// [`Refusal`]
+    pub fn may_approve(&self, principal: &Principal, hold: &str, moment: Moment) -> Result<(), Refusal> {
+        let question = Question {
+            principal: facts(principal),
+            action: "Approve".to_owned(),
+            resource: Resource { kind: "Hold".to_owned(), id: hold.to_owned() },
+            purpose: APPROVAL.to_owned(),
+            amounts: BTreeMap::new(),
+            situation: situation(moment),
+        };
+        if self.0.decide(&question).decided.lets() { Ok(()) } else { Err(Refusal::Denied) }
+    }
+}
+
+fn amounts(named: &[(&str, u32)]) -> BTreeMap<String, i64> {
+    named.iter().map(|(name, number)| ((*name).to_owned(), i64::from(*number))).collect()
+}
+
+/// The purpose of whoever approves. A pack that declares contexts declares it, too.
+const APPROVAL: &str = "approval";
+
+fn facts(who: &Principal) -> Facts {
+    Facts {
+        id: who.id(),
+        tenant: who.tenant.clone(),
+        roles: who.roles.iter().cloned().collect(),
+        clearance: who.clearance,
+        attested: who.attested,
+    }
+}
+
+fn question(who: &Principal, action: &Action, model: &str, moment: Moment) -> Result<Question, Refusal> {
+    let (word, purpose, numbers) = match action {
         Action::ListModels => ("ListModels", String::new(), BTreeMap::new()),
         Action::Generate { purpose, max_tokens, prompt_bytes, .. } => {
             if purpose.is_empty() || purpose.len() > MAX_PURPOSE {
                 return Err(Refusal::Bounds);
             }
-            let amounts = [("max_tokens", *max_tokens), ("prompt_bytes", *prompt_bytes)];
-            let amounts = amounts.map(|(name, number)| (name.to_owned(), i64::from(number)));
-            ("Generate", purpose.clone(), BTreeMap::from(amounts))
+            let amounts = amounts(&[("max_tokens", *max_tokens), ("prompt_bytes", *prompt_bytes)]);
+            ("Generate", purpose.clone(), amounts)
+        }
+        Action::CallTool { purpose, argument_bytes, .. } => {
+            if purpose.is_empty() || purpose.len() > MAX_PURPOSE {
+                return Err(Refusal::Bounds);
+            }
+            ("CallTool", purpose.clone(), amounts(&[("argument_bytes", *argument_bytes)]))
         }
     };
+    let (kind, id) = match action {
+        Action::ListModels | Action::Generate { .. } => ("Model", model),
+        Action::CallTool { tool, .. } => ("Tool", tool.as_str()),
+    };
     Ok(Question {
-        principal: Facts {
-            id: who.id(),
-            tenant: who.tenant.clone(),
-            roles: who.roles.iter().cloned().collect(),
-            clearance: who.clearance,
-            attested: who.attested,
-        },
+        principal: facts(who),
         action: word.to_owned(),
-        resource: Resource { kind: "Model".to_owned(), id: model.to_owned() },
+        resource: Resource { kind: kind.to_owned(), id: id.to_owned() },
         purpose,
-        amounts,
-        situation: situation(now),
+        amounts: numbers,
+        situation: situation(moment),
     })
 }
 
-/// What is known of the moment: the time, and that nobody has approved. Sessions have no memory yet and behaviour is not
-/// watched, so of the rest the worst is assumed: a policy that relies on it denies, and does not pass for kept.
-fn situation(now: Timestamp) -> Situation {
-    let hours = now.as_millis() / 3_600_000;
+fn situation(moment: Moment) -> Situation {
+    let hours = moment.now.as_millis() / 3_600_000;
     // 1970-01-01 was a Thursday.
     let weekday = (hours / 24 + 3) % 7 + 1;
     let small = |number: u64| u8::try_from(number).unwrap_or(0);
     Situation {
         hour: small(hours % 24),
         weekday: small(weekday),
-        approvals: 0,
-        risk: 100,
-        untrusted: true,
-        private: true,
-        outside: true,
-        confidentiality: 3,
+        approvals: moment.approvals,
+        risk: moment.risk,
+        open: moment.open,
+        untrusted: moment.labels.untrusted,
+        private: moment.labels.private,
+        outside: moment.labels.outside,
+        confidentiality: moment.labels.confidentiality,
     }
 }
 
@@ -135,20 +230,35 @@ mod tests {
 
     const SCHEMA: &str = include_str!("../../policy/adyton.cedarschema");
     /// 2026-11-03T10:20:30Z, a Tuesday.
-    const NOW: Timestamp = Timestamp::from_secs(1_793_701_230);
+    const NOW: Moment = at(1_793_701_230);
     const POLICIES: &str = include_str!("../../policy/policies.cedar");
+
+    const fn at(secs: u64) -> Moment {
+        Moment { now: Timestamp::from_secs(secs), risk: 0, approvals: 0, open: 0, labels: Labels::NONE }
+    }
+
+    fn load(policies: &str) -> DecisionPoint {
+        DecisionPoint::load(SCHEMA, policies, "", "").unwrap()
+    }
 
     fn who(roles: &[&str], clearance: u8) -> Principal {
         Principal::for_tests("acme", "ann", roles, clearance)
     }
 
     fn generate(purpose: &str, max_tokens: u32) -> Action {
-        Action::Generate { model: "m".into(), purpose: purpose.into(), max_tokens, prompt_bytes: 10 }
+        Action::Generate {
+            model: "m".into(),
+            purpose: purpose.into(),
+            max_tokens,
+            prompt_bytes: 10,
+            request: [0; 32],
+            untrusted: false,
+        }
     }
 
     #[test]
     fn the_shipped_policy_decides_as_its_comments_say() {
-        let point = DecisionPoint::load(SCHEMA, POLICIES).unwrap();
+        let point = load(POLICIES);
         let long_purpose = "x".repeat(MAX_PURPOSE + 1);
         let cases: [(&[&str], u8, Action, Option<Refusal>); 10] = [
             (&["chat"], 0, generate("general", 100), None),
@@ -170,59 +280,66 @@ mod tests {
 
     #[test]
     fn restricted_text_is_for_attested_principals() {
-        let point = DecisionPoint::load(SCHEMA, POLICIES).unwrap();
+        let point = load(POLICIES);
         let mut enclave = who(&["chat"], 3);
         enclave.attested = true;
         assert!(point.decide(&enclave, &generate("restricted", 100), "m", NOW).is_ok());
     }
 
     #[test]
-    fn obligations_bound_what_was_asked_for_and_persons_are_not_there_yet() {
+    fn obligations_bound_what_was_asked_for_and_persons_are_asked_for_by_name() {
         let policies = r#"
             @id("short") @max_tokens("50") permit (principal, action, resource);
             @id("person") @step_up("2") forbid (principal, action == Action::"Generate", resource)
             when { context.purpose == "letters" && context.situation.approvals < 2 };
             @id("night") @defer("at night") forbid (principal, action == Action::"Generate", resource)
             when { context.purpose == "files" && context.situation.hour < 6 };"#;
-        let point = DecisionPoint::load(SCHEMA, policies).unwrap();
-        let decide = |purpose: &str, now| point.decide(&who(&[], 0), &generate(purpose, 100), "m", now);
+        let point = load(policies);
+        let decide = |purpose: &str, moment| point.decide(&who(&[], 0), &generate(purpose, 100), "m", moment);
         let permit = decide("general", NOW).unwrap();
         assert_eq!((permit.bounded(100), permit.bounded(20)), (50, 20));
-        assert_eq!(decide("letters", NOW).unwrap_err(), Refusal::NeedsPersons { persons: 2 });
-        let night = Timestamp::from_secs(1_793_671_200); // 02:00
+        let needs = Refusal::NeedsPersons { persons: 2, policies: "person".into() };
+        assert_eq!(decide("letters", NOW).unwrap_err(), needs);
+        assert_eq!(decide("letters", Moment { approvals: 1, ..NOW }).unwrap_err(), needs);
+        assert!(decide("letters", Moment { approvals: 2, ..NOW }).is_ok());
+        let night = at(1_793_671_200); // 02:00
         assert_eq!(decide("files", night).unwrap_err(), Refusal::NotNow);
         assert!(decide("files", NOW).is_ok());
     }
 
     #[test]
-    fn of_what_nobody_establishes_the_worst_is_assumed() {
-        for relied_on in
-            ["risk >= 90", "untrusted", "private", "outside", "confidentiality >= 3", "approvals < 1"]
-        {
-            let policies = format!(
-                "@id(\"all\") permit (principal, action, resource);
-                 @id(\"relies\") forbid (principal, action, resource) when {{ context.situation.{relied_on} }};"
-            );
-            let point = DecisionPoint::load(SCHEMA, &policies).unwrap();
-            let decided = point.decide(&who(&["chat"], 3), &generate("general", 100), "m", NOW).err();
-            assert_eq!(decided, Some(Refusal::Denied), "{relied_on}");
-        }
+    fn what_is_established_reaches_the_policies() {
+        let policies = r#"
+            @id("all") permit (principal, action, resource);
+            @id("risky") forbid (principal, action, resource) when { context.situation.risk >= 90 };
+            @id("tools") forbid (principal, action, resource) when { context.situation.untrusted };
+            @id("many") @defer("too many at once") forbid (principal, action, resource)
+            when { context.situation.risk >= 50 && context.situation.open >= 2 };"#;
+        let point = load(policies);
+        let decide = |moment| point.decide(&who(&[], 0), &generate("general", 100), "m", moment).err();
+        assert_eq!(decide(Moment { risk: 89, open: 1, ..NOW }), None);
+        assert_eq!(decide(Moment { risk: 90, ..NOW }), Some(Refusal::Denied));
+        let labels = Labels { untrusted: true, ..Labels::NONE };
+        assert_eq!(decide(Moment { labels, ..NOW }), Some(Refusal::Denied));
+        assert_eq!(decide(Moment { risk: 50, open: 2, ..NOW }), Some(Refusal::NotNow));
     }
 
     #[test]
     fn days_and_hours_are_those_of_the_calendar() {
         let tuesday = situation(NOW);
         assert_eq!((tuesday.weekday, tuesday.hour), (2, 10));
-        let thursday = situation(Timestamp::from_secs(0));
+        let thursday = situation(at(0));
         assert_eq!((thursday.weekday, thursday.hour), (4, 0));
     }
 
     #[test]
     fn bad_packs_stop_the_start() {
-        assert!(matches!(DecisionPoint::load("entity", POLICIES), Err(PackError::Schema(_))));
-        assert!(matches!(DecisionPoint::load(SCHEMA, "permit ("), Err(PackError::Syntax(_))));
+        assert!(matches!(DecisionPoint::load("entity", POLICIES, "", ""), Err(PackError::Schema(_))));
+        assert!(matches!(DecisionPoint::load(SCHEMA, "permit (", "", ""), Err(PackError::Syntax(_))));
         let misspelt =
             "@id(\"a\") permit (principal, action, resource) when { principal.rolse.contains(\"x\") };";
-        assert!(matches!(DecisionPoint::load(SCHEMA, misspelt), Err(PackError::Invalid(_))));
+        assert!(matches!(DecisionPoint::load(SCHEMA, misspelt, "", ""), Err(PackError::Invalid(_))));
+        assert!(matches!(DecisionPoint::load(SCHEMA, POLICIES, "x = ", ""), Err(PackError::Contexts(_))));
+        assert!(matches!(DecisionPoint::load(SCHEMA, POLICIES, "", "x = "), Err(PackError::Resources(_))));
     }
 }

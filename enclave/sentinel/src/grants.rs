@@ -1,6 +1,7 @@
 //! Open grants: single-use, expiring, bounded in number.
 
 use crate::decision::Permit;
+use adyton_behaviour::Event;
 use adyton_wire::control::GrantId;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::collections::HashMap;
@@ -14,12 +15,20 @@ const MAX_OPEN: usize = 1024;
 const MAX_OPEN_EACH: usize = 64;
 
 /// What a grant was given for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Granted {
     /// The principal's pseudonym, for the receipt.
     pub pseudonym: [u8; 32],
     /// The index of its entry in the audit log.
     pub entry: u64,
+    /// The request, as behaviour sees it.
+    pub event: Event,
+    /// When it was given.
+    pub since: Instant,
+    /// Whether it is for calling a tool. Else it is for a generation.
+    pub tool: bool,
+    /// The hold that persons approved, if it took any.
+    pub hold: Option<[u8; 16]>,
 }
 
 /// The table of open grants.
@@ -44,6 +53,17 @@ impl Grants {
         Some(id)
     }
 
+    /// How many a principal has open.
+    pub fn open_of(&self, pseudonym: &[u8; 32], now: Instant) -> u8 {
+        let of_same = |(open, until): &&(Granted, Instant)| open.pseudonym == *pseudonym && *until > now;
+        u8::try_from(self.open.values().filter(of_same).count()).unwrap_or(u8::MAX)
+    }
+
+    /// Whether an open grant is for calling a tool; `None` if it is not open.
+    pub fn is_for_tool(&self, id: GrantId) -> Option<bool> {
+        self.open.get(&id).map(|(granted, _)| granted.tool)
+    }
+
     /// Uses a grant up. `None` if it was never given, was used before, or is over.
     pub fn consume(&mut self, id: GrantId, now: Instant) -> Option<Granted> {
         let (granted, until) = self.open.remove(&id)?;
@@ -55,12 +75,6 @@ impl Grants {
         self.open.values().filter(|(_, until)| *until > now).count() as u64
     }
 
-    /// How long ago an open grant was given.
-    pub fn age(&self, id: GrantId, now: Instant) -> Option<Duration> {
-        let (_, until) = self.open.get(&id)?;
-        LIFETIME.checked_sub(until.saturating_duration_since(now))
-    }
-
     /// Forgets every grant: the worker that held them is gone.
     pub fn clear(&mut self) {
         self.open.clear();
@@ -70,31 +84,43 @@ impl Grants {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::DecisionPoint;
+    use crate::decision::{DecisionPoint, Moment};
     use crate::token::Principal;
     use adyton_wire::control::Action;
 
     fn permit() -> Permit {
         let schema = include_str!("../../policy/adyton.cedarschema");
         let policy = "@id(\"all\") permit (principal, action, resource);";
-        let point = DecisionPoint::load(schema, policy).unwrap();
+        let point = DecisionPoint::load(schema, policy, "", "").unwrap();
         let now = adyton_attestation::Timestamp::from_secs(1_793_701_230);
-        point.decide(&Principal::for_tests("t", "s", &[], 0), &Action::ListModels, "m", now).unwrap()
+        let moment = Moment { now, risk: 0, approvals: 0, open: 0, labels: crate::labels::Labels::NONE };
+        point.decide(&Principal::for_tests("t", "s", &[], 0), &Action::ListModels, "m", moment).unwrap()
+    }
+
+    fn granted_to(pseudonym: [u8; 32]) -> Granted {
+        static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+        let event = Event::new(0, pseudonym, 0, 0, adyton_behaviour::Action::Generate);
+        Granted {
+            pseudonym,
+            entry: 0,
+            event,
+            since: *START.get_or_init(Instant::now),
+            tool: false,
+            hold: None,
+        }
     }
 
     fn granted() -> Granted {
-        Granted { pseudonym: [1; 32], entry: 0 }
+        granted_to([1; 32])
     }
 
     #[test]
     fn a_grant_is_good_once_and_for_its_time() {
         let (mut grants, now) = (Grants::default(), Instant::now());
         let id = grants.open(permit(), granted(), now).unwrap();
-        let later = now + Duration::from_millis(400);
-        assert_eq!(grants.age(id, later), Some(Duration::from_millis(400)));
-        assert_eq!((grants.count(later), grants.count(now + LIFETIME)), (1, 0));
+        assert_eq!((grants.count(now), grants.count(now + LIFETIME)), (1, 0));
         assert_eq!(grants.consume(id, now), Some(granted()));
-        assert_eq!((grants.age(id, later), grants.count(later)), (None, 0));
+        assert_eq!(grants.count(now), 0);
         assert_eq!(grants.consume(id, now), None);
         let id = grants.open(permit(), granted(), now).unwrap();
         assert_eq!(grants.consume(id, now + LIFETIME), None);
@@ -105,10 +131,10 @@ mod tests {
     fn open_grants_are_bounded_and_expire() {
         let (mut grants, now) = (Grants::default(), Instant::now());
         for i in 0..MAX_OPEN {
-            let someone = Granted { pseudonym: [u8::try_from(i / MAX_OPEN_EACH).unwrap(); 32], entry: 0 };
+            let someone = granted_to([u8::try_from(i / MAX_OPEN_EACH).unwrap(); 32]);
             grants.open(permit(), someone, now).unwrap();
         }
-        let newcomer = || Granted { pseudonym: [0xff; 32], entry: 0 };
+        let newcomer = || granted_to([0xff; 32]);
         assert_eq!(grants.open(permit(), newcomer(), now), None);
         assert!(grants.open(permit(), newcomer(), now + LIFETIME).is_some());
     }
@@ -121,7 +147,9 @@ mod tests {
             last = Some(id);
         }
         assert_eq!(grants.open.len(), MAX_OPEN_EACH);
-        assert!(grants.open(permit(), Granted { pseudonym: [2; 32], entry: 0 }, now).is_some());
+        assert_eq!(usize::from(grants.open_of(&[1; 32], now)), MAX_OPEN_EACH);
+        assert_eq!((grants.open_of(&[2; 32], now), grants.open_of(&[1; 32], now + LIFETIME)), (0, 0));
+        assert!(grants.open(permit(), granted_to([2; 32]), now).is_some());
         grants.consume(last.unwrap(), now).unwrap();
         assert!(grants.open(permit(), granted(), now).is_some());
     }

@@ -18,13 +18,18 @@ pub mod clock;
 pub mod decision;
 pub mod desk;
 pub mod device;
+pub mod egress;
 pub mod grants;
+pub mod labels;
 pub mod metrics;
 pub mod notary;
+pub mod people;
 pub mod release;
 pub mod supervisor;
 pub mod token;
+pub mod tools;
 pub mod transport;
+pub mod watch;
 
 use adyton_attestation::audit::document_fields;
 use adyton_attestation::nsm::Nsm;
@@ -105,7 +110,9 @@ pub fn run(
         let counted = Rc::clone(&desk);
         let snapshot = move || counted.borrow().snapshot();
         tokio::task::spawn_local(metrics::push::run(metrics, snapshot, transport.clone()));
-        let end = EnclaveEnd::Worker(Supervisor { desk, notary, release, program }.run(listen).await);
+        let end = EnclaveEnd::Worker(
+            Supervisor { desk, notary, release, program, transport: transport.clone() }.run(listen).await,
+        );
         if let Some(last) = log.append(&Event::Closed { code: end.code() }) {
             // The end comes all the same.
             let _ = log.kept_now(last.index).await;

@@ -5,17 +5,20 @@
 //! - A worker that breaks the protocol, or was stopped by its seccomp filter, is not started again: the
 //!   enclave ends and stays closed until its owner starts it anew.
 //! - A worker that merely crashed while it served is started again at most [`MAX_RESTARTS`] times.
+//! - Where the AI is offline the worker has no lease; it is withdrawn in the moment in which that is decided.
 //! - A grant and a receipt reach the worker after their entries in the audit log are on the host's disk, or not at all.
 //! - When the worker ends, every client's socket ends with it: nobody else holds one.
 
 use crate::audit::event::Event;
-use crate::desk::Desk;
+use crate::desk::{Asked, Desk};
+use crate::egress;
 use crate::notary::Notary;
 use crate::release::Release;
-use crate::transport::{Accepted, Listener};
+use crate::transport::{Accepted, Listener, Transport};
+use crate::watch::LESSONS;
 use adyton_attestation::binding::{EXPORTER_LEN, Role, SessionBinding, spki_sha384};
 use adyton_wire::channel::{self, Channel, ChannelError};
-use adyton_wire::control::{Decision, Denial, ToSentinel, ToWorker};
+use adyton_wire::control::{Action, Decision, Denial, ToSentinel, ToWorker};
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -73,6 +76,9 @@ pub enum WorkerEnd {
     /// It did not read its channel.
     #[error("the worker hung")]
     Hung,
+    /// It was killed: by order, or because it used grants that it did not have. Another one answers `offline`.
+    #[error("the worker was killed")]
+    Killed,
     /// Connections can no longer be accepted.
     #[error("the listener failed: {0}")]
     Listener(io::Error),
@@ -83,7 +89,7 @@ impl WorkerEnd {
     fn may_restart(&self) -> bool {
         match self {
             WorkerEnd::Ended(status) => status.signal() != Some(SIGSYS),
-            WorkerEnd::Hung => true,
+            WorkerEnd::Hung | WorkerEnd::Killed => true,
             WorkerEnd::Start(_) | WorkerEnd::NotReady | WorkerEnd::Protocol(_) | WorkerEnd::Listener(_) => {
                 false
             }
@@ -99,6 +105,7 @@ impl WorkerEnd {
             WorkerEnd::Ended(_) => "ended",
             WorkerEnd::Protocol(_) => "protocol",
             WorkerEnd::Hung => "hung",
+            WorkerEnd::Killed => "killed",
             WorkerEnd::Listener(_) => "listener",
         }
     }
@@ -114,6 +121,8 @@ pub struct Supervisor {
     pub release: Release,
     /// The worker.
     pub program: WorkerProgram,
+    /// The way to the host, for what is granted to leave.
+    pub transport: Transport,
 }
 
 impl Supervisor {
@@ -143,12 +152,14 @@ impl Supervisor {
             };
             drop(worker);
             self.desk.borrow_mut().revoke_all();
-            let again = end.may_restart() && restarts < MAX_RESTARTS;
+            // Each kill takes a quorum, or takes the AI offline until there is one: it counts for no crash.
+            let killed = matches!(end, WorkerEnd::Killed);
+            let again = end.may_restart() && (killed || restarts < MAX_RESTARTS);
             let end = self.ended(end, again);
             if !again {
                 return end;
             }
-            restarts += 1;
+            restarts += u32::from(!killed);
             eprintln!("sentinel: {end}; starting it again ({restarts} of {MAX_RESTARTS})");
         }
     }
@@ -183,6 +194,7 @@ impl Supervisor {
         let start = ToWorker::Start {
             guardrails: self.release.text("guardrails.toml"),
             peers: self.release.text("peers.json"),
+            tools: self.desk.borrow().tools().list(),
         };
         let files = [self.release.weights.as_fd(), self.release.manifest_file.as_fd()];
         worker.send(&start, &files).await?;
@@ -199,13 +211,11 @@ impl Supervisor {
     /// Serves one worker until it ends. Dropping it kills it.
     async fn serve(&mut self, worker: &mut Worker, listener: &Listener) -> WorkerEnd {
         let (handed, mut sockets) = mpsc::channel::<OwnedFd>(MAX_PENDING);
-        let mut renew = interval(RENEW);
+        let (mut renew, mut lessons) = (interval(RENEW), interval(LESSONS));
         loop {
             let outcome = tokio::select! {
-                _ = renew.tick() => {
-                    let valid_for_ms = u32::try_from(LEASE.as_millis()).unwrap_or(0);
-                    worker.send(&ToWorker::Lease { valid_for_ms }, &[]).await
-                }
+                _ = renew.tick() => self.lease(worker).await,
+                _ = lessons.tick() => { self.learn(); Ok(()) }
                 accepted = listener.accept() => match accepted {
                     Ok(accepted) => { prepare(accepted, handed.clone()); Ok(()) }
                     Err(e) if is_passing(&e) => Ok(()),
@@ -227,16 +237,61 @@ impl Supervisor {
         }
     }
 
+    /// Renews the lease, or says that there is none.
+    async fn lease(&self, worker: &Worker) -> Result<(), WorkerEnd> {
+        let lease = if self.desk.borrow().is_online() { LEASE } else { Duration::ZERO };
+        let valid_for_ms = u32::try_from(lease.as_millis()).unwrap_or(0);
+        worker.send(&ToWorker::Lease { valid_for_ms }, &[]).await
+    }
+
+    /// Lets behaviour learn, beside the main loop, if there is something to learn.
+    fn learn(&self) {
+        let now = self.desk.borrow().clock().now();
+        let Some(lesson) = self.desk.borrow_mut().watch().lesson(now) else { return };
+        let desk = Rc::clone(&self.desk);
+        tokio::task::spawn_local(async move {
+            // A lesson that fails leaves the baseline as it is; the next one is due in a period.
+            if let Ok(Ok(learned)) = tokio::task::spawn_blocking(move || lesson.learn()).await {
+                desk.borrow_mut().watch().adopt(learned);
+            }
+        });
+    }
+
+    /// Answers one message; then the worker learns of a change of the state, if there was one.
     async fn answer(&mut self, worker: &Worker, message: ToSentinel) -> Result<(), WorkerEnd> {
+        let was_online = self.desk.borrow().is_online();
+        self.reply(worker, message).await?;
+        let kill = self.desk.borrow_mut().must_kill();
+        if kill {
+            return Err(WorkerEnd::Killed);
+        }
+        if self.desk.borrow().is_online() == was_online { Ok(()) } else { self.lease(worker).await }
+    }
+
+    async fn reply(&mut self, worker: &Worker, message: ToSentinel) -> Result<(), WorkerEnd> {
         match message {
             ToSentinel::Ready { .. } => return Err(WorkerEnd::Protocol(ChannelError::Malformed)),
-            ToSentinel::Ask { id, token, attested, action } => {
-                let decided = self.desk.borrow_mut().decide(&token, attested, &action);
+            ToSentinel::Ask { id, token, attested, session, action } => {
+                let asked = Asked { token: &token, attested, session, action: &action };
+                let decided = self.desk.borrow_mut().decide(&asked);
                 match decided {
-                    (decision, Some(entry)) => self.grant_when_kept(worker, id, decision, entry),
+                    (decision, Some(entry)) => {
+                        let reach = match &action {
+                            Action::CallTool { tool, .. } => {
+                                self.desk.borrow().destination(tool).map(str::to_owned)
+                            }
+                            Action::ListModels | Action::Generate { .. } => None,
+                        };
+                        self.grant_when_kept(worker, id, (decision, entry), reach);
+                    }
                     (decision, None) => return worker.send(&ToWorker::Decision(id, decision), &[]).await,
                 }
             }
+            ToSentinel::People { id, token, attested, wish } => {
+                let told = self.desk.borrow_mut().hear(&token, attested, &wish);
+                return worker.send(&ToWorker::People(id, told), &[]).await;
+            }
+            ToSentinel::Called { grant, bytes, came } => self.desk.borrow_mut().called(grant, bytes, came),
             ToSentinel::Release { grant } => self.desk.borrow_mut().release(grant),
             ToSentinel::Seal { id, grant, account } => {
                 let sealed = self.desk.borrow_mut().seal(grant, account);
@@ -256,24 +311,41 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Hands a grant over once its entry is on the host's disk; takes it back if it is not in time.
-    fn grant_when_kept(&self, worker: &Worker, id: u64, decision: Decision, entry: u64) {
+    /// Hands a grant over once its entry is on the host's disk, with a socket to where it reaches if it reaches anywhere;
+    /// takes it back if either is not in time.
+    fn grant_when_kept(
+        &self,
+        worker: &Worker,
+        id: u64,
+        (decision, entry): (Decision, u64),
+        reach: Option<String>,
+    ) {
         let (desk, channel) = (Rc::clone(&self.desk), Rc::clone(&worker.channel));
-        let (log, metrics) = (desk.borrow().log().clone(), desk.borrow().metrics().clone());
+        let (log, transport) = (desk.borrow().log().clone(), self.transport.clone());
+        let metrics = desk.borrow().metrics().clone();
         tokio::task::spawn_local(async move {
-            let decision = if log.kept_now(entry).await {
+            let kept = log.kept_now(entry).await;
+            let socket = match &reach {
+                Some(address) if kept => egress::open(&transport, address).await,
+                _ => None,
+            };
+            let decision = if kept && socket.is_some() == reach.is_some() {
                 metrics.granted();
                 decision
             } else {
                 if let Decision::Granted { grant, .. } = decision {
                     desk.borrow_mut().release(grant);
                 }
-                log.refuse();
-                metrics.denied(Denial::AuditUnavailable);
-                Decision::Denied(Denial::AuditUnavailable)
+                if !kept {
+                    log.refuse();
+                }
+                let denial = if kept { Denial::Unreachable } else { Denial::AuditUnavailable };
+                metrics.denied(denial);
+                Decision::Denied(denial)
             };
+            let sockets: Vec<BorrowedFd<'_>> = socket.iter().map(OwnedFd::as_fd).collect();
             // If the worker is gone, the main loop sees it.
-            let _ = channel.send(&ToWorker::Decision(id, decision), &[]).await;
+            let _ = channel.send(&ToWorker::Decision(id, decision), &sockets).await;
         });
     }
 

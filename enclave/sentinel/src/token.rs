@@ -176,6 +176,16 @@ impl Principal {
         format!("{}:{}|{}", self.issuer.len(), self.issuer, self.subject)
     }
 
+    /// Who signed its token.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// How that one names it.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
     /// A principal as a token of issuer `https://issuer.test` would make it.
     #[cfg(test)]
     pub(crate) fn for_tests(tenant: &str, subject: &str, roles: &[&str], clearance: u8) -> Principal {

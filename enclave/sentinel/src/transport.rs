@@ -62,6 +62,25 @@ impl Transport {
             Transport::Unix(path) => Box::new(UnixStream::connect(hybrid::host_listener(path, port)).await?),
         })
     }
+
+    /// Connects to a port of the host, says something, takes one byte, and hands the socket over.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub async fn open(&self, port: u32, said: &[u8]) -> io::Result<(u8, OwnedFd)> {
+        match self {
+            Transport::Vsock => {
+                let mut stream = VsockStream::connect(VsockAddr::new(HOST_CID, port)).await?;
+                stream.write_all(said).await?;
+                Ok((stream.read_u8().await?, stream.as_fd().try_clone_to_owned()?))
+            }
+            Transport::Unix(path) => {
+                let mut stream = UnixStream::connect(hybrid::host_listener(path, port)).await?;
+                stream.write_all(said).await?;
+                Ok((stream.read_u8().await?, stream.into_std()?.into()))
+            }
+        }
+    }
 }
 
 /// A connection as accepted. In the Unix form its `CONNECT` line is still to be read.

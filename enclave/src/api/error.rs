@@ -5,8 +5,10 @@ use crate::generator::Refused;
 use crate::session::SessionError;
 use adyton_engine::StartError;
 use adyton_wire::control::Denial;
-use hyper::{Response, StatusCode, header};
+use hyper::header::{self, HeaderValue};
+use hyper::{Response, StatusCode};
 use serde::Serialize;
+use std::time::Duration;
 
 /// Seconds that a refused client is asked to wait (`Retry-After`).
 const RETRY_AFTER_S: u32 = 1;
@@ -24,7 +26,12 @@ pub struct ApiError {
     pub param: Option<String>,
     /// For people.
     pub message: String,
+    /// The hold on which the request waits, if it does.
+    pub hold: Option<[u8; 16]>,
 }
+
+/// Header that names the hold, in hexadecimal.
+pub const HOLD_HEADER: &str = "adyton-hold";
 
 #[derive(Serialize)]
 struct Envelope<'a> {
@@ -46,7 +53,7 @@ impl ApiError {
         code: &'static str,
         message: impl Into<String>,
     ) -> ApiError {
-        ApiError { status, kind, code: Some(code), param: None, message: message.into() }
+        ApiError { status, kind, code: Some(code), param: None, message: message.into(), hold: None }
     }
 
     /// A request that is wrong in itself.
@@ -90,6 +97,17 @@ impl ApiError {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "offline", message)
     }
 
+    /// Persons must approve first. The same request may be sent again, and is answered once they have.
+    pub fn held(hold: &[u8; 16], missing: u8, ends_in: Duration) -> ApiError {
+        let minutes = ends_in.as_secs().div_ceil(60);
+        let message = format!(
+            "held for {missing} more to approve (hold {}, open for {minutes} min): send the same request again",
+            hex::encode(hold)
+        );
+        let error = ApiError::new(StatusCode::CONFLICT, "permission_error", "approval_pending", message);
+        ApiError { hold: Some(*hold), ..error }
+    }
+
     /// The guardrail's refusal.
     pub fn blocked(message: String) -> ApiError {
         ApiError::invalid("content_filter", message)
@@ -116,8 +134,12 @@ impl ApiError {
     /// The error as a response.
     pub fn response(&self) -> Response<Body> {
         let mut response = whole(self.status, self.json());
-        if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        let later = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE, StatusCode::CONFLICT];
+        if later.contains(&self.status) {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
+        }
+        if let Some(hold) = self.hold.and_then(|hold| HeaderValue::from_str(&hex::encode(hold)).ok()) {
+            response.headers_mut().insert(HOLD_HEADER, hold);
         }
         response
     }
@@ -128,6 +150,8 @@ impl From<Denial> for ApiError {
         let unauthorized = |code, message: &str| {
             ApiError::new(StatusCode::UNAUTHORIZED, "authentication_error", code, message)
         };
+        let forbidden =
+            |code, message: &str| ApiError::new(StatusCode::FORBIDDEN, "permission_error", code, message);
         match denial {
             Denial::TokenAbsent => {
                 unauthorized("token_absent", "no bearer token: send `Authorization: Bearer <token>`")
@@ -140,9 +164,7 @@ impl From<Denial> for ApiError {
                 "token_expired",
                 "the bearer token has expired or is not valid yet: get a new one",
             ),
-            Denial::Forbidden => ApiError::new(
-                StatusCode::FORBIDDEN,
-                "permission_error",
+            Denial::Forbidden => forbidden(
                 "forbidden",
                 "the policy does not permit this principal to do this for this purpose",
             ),
@@ -160,6 +182,47 @@ impl From<Denial> for ApiError {
                 "server_error",
                 "audit_unavailable",
                 "the host does not keep the audit log, and nothing is done without it; ask its operator",
+            ),
+            Denial::UnknownTool => {
+                ApiError::parameter("metadata.tools", "no_such_tool", "this enclave has no such tool")
+            }
+            Denial::Unreachable => ApiError::new(
+                StatusCode::BAD_GATEWAY,
+                "server_error",
+                "tool_unreachable",
+                "the host does not connect the enclave to that tool; ask its operator (`adyton-host run --egress`)",
+            ),
+            Denial::Offline => ApiError::offline(),
+            Denial::Deferred => ApiError::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate_limit_error",
+                "deferred",
+                "the policy does not permit this at the moment; try again later, or less at a time",
+            ),
+            Denial::Declined => forbidden("approval_declined", "a person has declined exactly this request"),
+            Denial::Unanswered => forbidden(
+                "approval_timeout",
+                "not enough persons have approved in time; ask again to ask them again",
+            ),
+            Denial::HoldsFull => ApiError::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate_limit_error",
+                "too_many_holds",
+                "too many requests wait for persons already",
+            ),
+            Denial::Quarantined => forbidden(
+                "principal_quarantined",
+                "this principal is shut out for its behaviour until persons have let it in again",
+            ),
+            Denial::BallotRefused => forbidden(
+                "ballot_refused",
+                "the ballot was not counted: another key, boot, hold, request or state, too late, or one's own request",
+            ),
+            Denial::NoSuchHold => ApiError::new(
+                StatusCode::NOT_FOUND,
+                "invalid_request_error",
+                "no_such_hold",
+                "there is no such open hold; see `adyton approve list`",
             ),
             Denial::Busy => ApiError::new(
                 StatusCode::TOO_MANY_REQUESTS,

@@ -7,10 +7,13 @@
 //! | `GET /healthz` | nothing | whether the lease holds |
 //! | `GET /v1/models` | evidence given, a token | OpenAI's list |
 //! | `POST /v1/chat/completions` | evidence given, a token | OpenAI's answer, and a receipt |
+//! | `GET /adyton/v1/state`, `holds`, `holds/{hold}` | evidence given, an approver's token | the state; what waits for persons |
+//! | `POST /adyton/v1/ballots` | the same | how many ballots are missing |
 
 pub(crate) mod envelope;
 pub mod error;
 pub mod openai;
+mod people;
 pub(crate) mod tools;
 
 use crate::answer::{Body, whole};
@@ -49,6 +52,10 @@ pub async fn route(house: &Arc<House>, session: &Session, request: Request<Incom
             Err(e) => Err(e),
         },
         (&Method::POST, "/v1/chat/completions") => chat(house, session, request).await,
+        (&Method::POST, "/adyton/v1/ballots") => people::ballot(house, session, request).await,
+        (&Method::GET, path) if path == "/adyton/v1/state" || path.starts_with("/adyton/v1/holds") => {
+            people::look(house, session, request).await
+        }
         _ => Err(ApiError::not_found()),
     };
     answered.unwrap_or_else(|error| error.response())

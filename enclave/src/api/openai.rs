@@ -4,9 +4,11 @@
 use crate::api::error::ApiError;
 use crate::api::tools::{self, RawCall, RawChoice, RawTool, Tools, Written};
 use crate::generator::Limit;
+use crate::tools::Tools as OwnTools;
 use adyton_engine::{Sampling, SamplingError, Shape, ShapeError};
 use adyton_guardrail::{Message, Prompt, Role, Text};
 use adyton_wire::control::MAX_PURPOSE;
+use adyton_wire::tools::{MAX_NAME, MAX_TOOLS};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -52,10 +54,14 @@ pub struct ChatRequest {
     pub limit: Limit,
     /// The declared purpose.
     pub purpose: String,
+    /// Whether the conversation has the result of a tool: text that nobody vouches for.
+    pub tool_results: bool,
     /// Whether to stream, and whether with usage.
     pub stream: Option<StreamOptions>,
     /// What the answer must be.
     pub(crate) form: Form,
+    /// Whether its tools are those of the enclave, which are called here.
+    pub(crate) inside: bool,
 }
 
 /// `stream_options`.
@@ -153,7 +159,7 @@ struct JsonSchema {
 }
 
 /// What an answer must be.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Form {
     /// Text.
     Free,
@@ -191,7 +197,7 @@ impl ChatRequest {
     ///
     /// # Errors
     /// [`ApiError`] names the parameter at fault.
-    pub fn parse(body: &[u8]) -> Result<ChatRequest, ApiError> {
+    pub fn parse(body: &[u8], own: &OwnTools) -> Result<ChatRequest, ApiError> {
         let syntax = |_| ApiError::invalid("invalid_json", "the request body is not a JSON object");
         let mut fields: Map<String, Value> = serde_json::from_slice(body).map_err(syntax)?;
         for name in UNSUPPORTED {
@@ -203,14 +209,17 @@ impl ChatRequest {
         // The text of serde's message names fields and types; values of strings are cut out of it below.
         let mut raw: Raw = serde_json::from_value(Value::Object(fields)).map_err(|e| shape_error(&e))?;
         raw.refuse_unsupported()?;
+        let inside = raw.take_own_tools(own)?;
         let form = raw.form()?;
         let asked = raw.max_completion_tokens.or(raw.max_tokens);
         Ok(ChatRequest {
             sampling: raw.sampling()?,
             purpose: purpose(raw.metadata.as_ref())?,
+            tool_results: raw.messages.iter().any(|message| message.role == "tool"),
             stream: raw.stream.unwrap_or(false).then(|| raw.stream_options.unwrap_or_default()),
             prompt: prompt(raw.messages, &form)?,
             form,
+            inside,
             model: raw.model,
             answers: raw.n.unwrap_or(1),
             max_tokens: asked.unwrap_or(DEFAULT_MAX_TOKENS / raw.n.unwrap_or(1).max(1)),
@@ -251,6 +260,25 @@ fn shape_error(error: &serde_json::Error) -> ApiError {
 }
 
 impl Raw {
+    /// Declares the tools of the enclave that the request names (`metadata.tools`, with commas), if it names any.
+    fn take_own_tools(&mut self, own: &OwnTools) -> Result<bool, ApiError> {
+        let Some(named) = self.metadata.as_ref().and_then(|m| m.get("tools")) else { return Ok(false) };
+        let wrong = |message: &str| ApiError::parameter("metadata.tools", "invalid_value", message);
+        let named =
+            named.as_str().ok_or_else(|| wrong("tools is a string: names with commas between them"))?;
+        if self.tools.as_ref().is_some_and(|tools| !tools.is_empty()) || self.n.unwrap_or(1) != 1 {
+            return Err(wrong("tools of the enclave go with no others, and with one answer"));
+        }
+        if named.len() > MAX_TOOLS * MAX_NAME {
+            return Err(wrong("there are not as many tools"));
+        }
+        let names: Vec<String> = named.split(',').map(|name| name.trim().to_owned()).collect();
+        self.tools = Some(own.declared(&names)?.into_iter().map(RawTool::from).collect());
+        // One call a turn unless the client wants more: there are further turns, and small models do not stop calling.
+        self.parallel_tool_calls.get_or_insert(false);
+        Ok(true)
+    }
+
     fn refuse_unsupported(&self) -> Result<(), ApiError> {
         if self.n.is_some_and(|n| !(1..=MAX_ANSWERS_EACH).contains(&n)) {
             return Err(ApiError::parameter("n", "invalid_value", "n must be from 1 to 8"));
@@ -457,7 +485,7 @@ mod tests {
     fn check(change: Value) -> Result<ChatRequest, (String, &'static str)> {
         let mut body = json!({ "model": "m", "messages": [{ "role": "user", "content": "hi" }] });
         body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
-        ChatRequest::parse(body.to_string().as_bytes())
+        ChatRequest::parse(body.to_string().as_bytes(), &OwnTools::default())
             .map_err(|e| (e.param.unwrap_or_default(), e.code.unwrap_or_default()))
     }
 
@@ -524,7 +552,7 @@ mod tests {
             r#"{"model":"m","messages":[],"temperature":"SECRET"}"#,
             r#"SECRET"#,
         ] {
-            let error = ChatRequest::parse(body.as_bytes()).map(|_| ()).unwrap_err();
+            let error = ChatRequest::parse(body.as_bytes(), &OwnTools::default()).map(|_| ()).unwrap_err();
             assert!(!format!("{error:?}").contains("SECRET"), "{error:?}");
         }
     }

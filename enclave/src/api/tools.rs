@@ -2,7 +2,7 @@
 //!
 //! Promises
 //! - A declared tool is text in the prompt, screened like all of it, and a shape that the answer is held to. Nothing is called
-//!   here: a call goes back to the client, who may make it.
+//!   here: a call of a client's tool goes back to the client, who may make it; [`crate::tools`] calls those of the enclave.
 //! - A call leaves only whole, and only out of text that the screen released.
 //!
 //! Format: the one of Hermes and Qwen (`<tool_call>`, `<tool_response>`), as in Qwen2.5's own chat template.
@@ -17,14 +17,14 @@ const OPEN: &str = "<tool_call>";
 const CLOSE: &str = "</tool_call>";
 
 /// `tools[]` of a request.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawTool {
     r#type: String,
     function: RawFunction,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawFunction {
     name: String,
@@ -33,6 +33,23 @@ struct RawFunction {
     /// Arguments are always held to their schema.
     #[serde(rename = "strict")]
     _strict: Option<bool>,
+}
+
+/// A tool that the enclave itself declares.
+#[derive(Debug)]
+pub(crate) struct Declared {
+    pub(crate) name: String,
+    pub(crate) about: String,
+    pub(crate) parameters: Value,
+}
+
+impl From<Declared> for RawTool {
+    fn from(tool: Declared) -> RawTool {
+        let Declared { name, about, parameters } = tool;
+        let parameters = Some(parameters);
+        let function = RawFunction { name, description: Some(about), parameters, _strict: None };
+        RawTool { r#type: "function".to_owned(), function }
+    }
 }
 
 /// `tool_choice` of a request.
@@ -71,7 +88,7 @@ struct RawCalled {
 }
 
 /// Tools that an answer may call, or must.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tools {
     tools: Vec<RawTool>,
     mode: Mode,
@@ -139,6 +156,11 @@ impl Tools {
             (true, _) => Err(wrong("tool_choice", "there are no tools to choose from")),
             (false, _) => Ok(Some(Tools { tools, mode, many: many.unwrap_or(true) })),
         }
+    }
+
+    /// What the next turn may call, once one has: who had to call has done so.
+    pub(crate) fn after_a_call(self) -> Option<Tools> {
+        (self.mode == Mode::Auto).then_some(self)
     }
 
     /// What the model is told of them, after Qwen2.5's chat template.
@@ -209,6 +231,14 @@ pub(crate) fn recalled(calls: &[RawCall]) -> Result<String, ApiError> {
 /// A tool's answer as the model reads it.
 pub(crate) fn response(content: &str) -> String {
     format!("<tool_response>\n{content}\n</tool_response>")
+}
+
+impl Call {
+    /// Name and arguments.
+    pub(crate) fn parts(&self) -> (&str, &str) {
+        let part = |name: &str| self.0.pointer(name).and_then(Value::as_str).unwrap_or_default();
+        (part("/function/name"), part("/function/arguments"))
+    }
 }
 
 /// How much of `text` certainly comes before any call.

@@ -13,7 +13,8 @@ use std::fmt::Debug;
 
 use adyton_wire::blob::{self, REQUEST_LEN, RESPONSE_HEADER_LEN, Status, Wanted};
 use adyton_wire::control::{
-    Account, Action, Decision, Denial, GrantId, MAX_PURPOSE, MAX_TOKEN, ToSentinel, ToWorker, Token,
+    Account, Action, Decision, Denial, GrantId, MAX_PURPOSE, MAX_TOKEN, ToSentinel, ToWorker, Token, Told,
+    Wish,
 };
 use adyton_wire::hybrid;
 use adyton_wire::manifest::{CHUNK_SIZE, Digest, File, Manifest, POLICY_FILES, VERSION, Weights};
@@ -125,14 +126,27 @@ fn to_sentinel() -> Vec<ToSentinel> {
         purpose: "p".repeat(MAX_PURPOSE),
         max_tokens: 1024,
         prompt_bytes: 200_000,
+        request: [7; 32],
+        untrusted: true,
     };
-    let ask = |token, action| ToSentinel::Ask { id: 7, token: Token(token), attested: true, action };
+    let ask =
+        |token, action| ToSentinel::Ask { id: 7, token: Token(token), attested: true, session: 1, action };
+    let wish = |wish| ToSentinel::People { id: 8, token: Token(vec![b'x'; 9]), attested: false, wish };
     vec![
         ToSentinel::Ready { spki: vec![3; 91] },
         ToSentinel::Evidence { id: u64::MAX, nonce: [5; 32], exporter: vec![6; 48] },
         ask(vec![b'x'; MAX_TOKEN], generate),
         ask(Vec::new(), Action::ListModels),
         ToSentinel::Seal { id: 1, grant: GrantId([8; 16]), account },
+        ToSentinel::Called { grant: GrantId([8; 16]), bytes: 100, came: true },
+        ask(
+            vec![b'x'],
+            Action::CallTool { tool: "t".into(), purpose: "p".into(), request: [7; 32], argument_bytes: 9 },
+        ),
+        wish(Wish::State),
+        wish(Wish::Holds),
+        wish(Wish::Hold([1; 16])),
+        wish(Wish::Ballot { statement: vec![2; 83], signer: [3; 32], signature: vec![4; 64] }),
     ]
 }
 
@@ -144,9 +158,12 @@ fn to_worker() -> Vec<ToWorker> {
         valid_for_ms: 60_000,
     };
     vec![
-        ToWorker::Start { guardrails: "max_messages = 1".into(), peers: "[]".into() },
+        ToWorker::Start { guardrails: "max_messages = 1".into(), peers: "[]".into(), tools: Vec::new() },
         ToWorker::Connection,
         ToWorker::Lease { valid_for_ms: 3000 },
+        ToWorker::Decision(4, Decision::Held { hold: [1; 16], missing: 2, ends_in_ms: 900_000 }),
+        ToWorker::People(5, Ok(Told::Counted { missing: 1 })),
+        ToWorker::People(6, Err(Denial::BallotRefused)),
         ToWorker::Evidence(1, Some(vec![4; 100])),
         ToWorker::Decision(2, granted),
         ToWorker::Decision(3, Decision::Denied(Denial::AuditUnavailable)),

@@ -80,6 +80,6 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
     let quiet = Snapshot::default();
     let mut busy = Snapshot { state: State::Online, simulated: true, grants: 7, receipts: 6, ..quiet };
     busy.decision.observe(&DECISION_BOUNDS_US, Duration::from_micros(120));
-    busy.denials = [1, 2, 3, 4, 5, 6, 7, 8];
+    busy.denials = std::array::from_fn(|n| n as u64);
     vec![quiet.encode().to_vec(), busy.encode().to_vec()]
 }

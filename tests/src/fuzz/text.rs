@@ -14,6 +14,7 @@
 //! - The guardrail's own list of what is hidden, which is asked a second time.
 
 use adyton_enclave::api::openai::ChatRequest;
+use adyton_enclave::tools::Tools;
 use adyton_guardrail::{
     Action, Guardrail, Message, Output, OutputScreen, Prompt, Refused, Role, Settings, Text,
 };
@@ -53,11 +54,11 @@ const ACCESS_KEY: usize = 20;
 
 /// A chat request: whatever is read is within the limits that the API states; whatever is refused has its JSON.
 pub fn chat_request(data: &[u8]) {
-    match ChatRequest::parse(data) {
+    match ChatRequest::parse(data, &Tools::default()) {
         Ok(request) => {
             assert!(request.max_tokens > 0);
             assert!((1..=64).contains(&request.purpose.len()));
-            let again = ChatRequest::parse(data).unwrap();
+            let again = ChatRequest::parse(data, &Tools::default()).unwrap();
             assert!(again.prompt == request.prompt && again.model == request.model);
         }
         Err(refused) => {

@@ -8,7 +8,7 @@ use adyton_behaviour::{Event, Heat, LessonError, Level, PValues, Risk, Settings,
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The settings that are shipped.
-pub const SETTINGS: &str = include_str!("../../../enclave/sentinel/behaviour/behaviour.toml");
+pub const SETTINGS: &str = include_str!("../../../enclave/policy/behaviour.toml");
 /// People of an organisation, five of each kind and ten of the two that are common.
 pub const PEOPLE: usize = 40;
 /// Days before anything is measured: three weeks for the first baseline, three lessons more.

@@ -3,15 +3,18 @@
 // Tests say `unwrap` and `panic`: that is how they fail.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod aarm;
 mod attacks;
 mod audit;
 mod lies;
 mod metrics;
 mod open_ai;
 mod ordinary;
+mod people;
 mod refusals;
 mod strangers;
 mod sudden_death;
 mod support;
+mod tools;
 mod verification;
 mod worker;

@@ -167,6 +167,15 @@ async fn a_worker_that_is_gone_and_its_successor_are_shown() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ai_that_is_offline_is_shown_as_quarantined() {
+    let world = crate::people::world("offline");
+    Watch::start(&world).until(|enclave| enclave["state"] == "quarantined").await;
+    let (code, _, error) = text(&status(&world, &["--once"]).output().unwrap());
+    assert_eq!(code, Some(3));
+    assert!(error.contains("the enclave is quarantined"), "{error}");
+}
+
 fn text(output: &Output) -> (Option<i32>, String, String) {
     let of = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     (output.status.code(), of(&output.stdout), of(&output.stderr))

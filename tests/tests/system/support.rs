@@ -1,8 +1,10 @@
 //! What the system tests share: a world, a client in it, and relays that misbehave.
 
+use adyton_client::audit::Auditor;
 use adyton_client::chat::{Answered, ChatError, Question, chat};
 use adyton_client::session::{AttestedSession, ConnectError, Policy, Target, connect};
-use adyton_tests::world::{Plan, World, default_model};
+use adyton_tests::world::{AUDIT_FOLDER, Plan, World, default_model};
+use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -145,4 +147,23 @@ async fn pass(
             return;
         }
     }
+}
+
+/// A world whose audit log can be read: an auditor's key stands in it.
+pub(crate) fn audited(plan: Plan) -> World {
+    let (auditor, key) = Auditor::generate().unwrap();
+    let auditors = json!([{ "name": "ann", "x25519": hex::encode(auditor.public()) }]).to_string();
+    let world = World::start(&Plan { auditors, ..plan }).unwrap();
+    std::fs::write(world.path("auditor.key"), key.as_bytes()).unwrap();
+    world
+}
+
+/// The entries in the log of an [`audited`] world, up to the last one that somebody has waited for.
+pub(crate) fn entries(world: &World) -> Vec<Value> {
+    let mut show = world.client().unwrap();
+    show.args(["--json", "audit", "show"]).arg(world.path(AUDIT_FOLDER));
+    let shown = show.arg("--auditor-key").arg(world.path("auditor.key")).output().unwrap();
+    assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
+    let lines = String::from_utf8(shown.stdout).unwrap();
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

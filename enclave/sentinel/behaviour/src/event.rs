@@ -70,6 +70,29 @@ pub struct Event {
 pub(crate) const MAX_TOUCHED: usize = 256;
 
 impl Event {
+    /// A permitted request of which nothing more is known yet.
+    pub fn new(at_ms: u64, principal: [u8; 32], session: u64, purpose: u64, action: Action) -> Event {
+        Event {
+            at_ms,
+            principal,
+            session,
+            purpose,
+            action,
+            outcome: Outcome::Permitted,
+            prompt_bytes: None,
+            max_tokens: None,
+            response_bytes: None,
+            duration_ms: None,
+            findings: None,
+            guard_score: None,
+            refused: None,
+            collections: Vec::new(),
+            passages: Vec::new(),
+            tool: None,
+            entropy: None,
+        }
+    }
+
     /// The passages that are looked at.
     pub(crate) fn passages(&self) -> &[u64] {
         self.passages.get(..MAX_TOUCHED).unwrap_or(&self.passages)

@@ -1,4 +1,4 @@
-//! The settings, as `behaviour.toml` of the measured policy pack will hold them.
+//! The settings, as `behaviour.toml` of the measured policy pack holds them.
 //!
 //! # Promises
 //! - Every field must be present and within its bounds: a forgotten line is an error, never a weaker default.

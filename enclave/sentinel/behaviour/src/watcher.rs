@@ -106,6 +106,13 @@ impl Watcher {
         self.learner.acknowledge();
     }
 
+    /// A person has looked at a principal's alarms: they are forgotten, its habits are not. For a quorum, too.
+    pub fn forgive(&mut self, principal: &[u8; 32]) {
+        if let Some(entry) = self.entries.get_mut(principal) {
+            entry.heat = Heat::default();
+        }
+    }
+
     /// How many principals are remembered.
     pub fn principals(&self) -> usize {
         self.entries.len()

@@ -52,6 +52,60 @@ pub enum Event<'a> {
         action: &'a Action,
         /// Whether the client is an enclave of `peers.json`, as the worker says.
         attested: bool,
+        /// The hold that persons approved, if it took any.
+        hold: Option<[u8; 16]>,
+    },
+    /// A request waits for persons.
+    Hold {
+        /// Whose.
+        principal: [u8; 32],
+        /// Its name.
+        hold: [u8; 16],
+        /// SHA-256 of the request.
+        request: [u8; 32],
+        /// How many it takes.
+        persons: u8,
+        /// The policies that want them.
+        policies: &'a str,
+    },
+    /// An approver's vote was counted.
+    Vote {
+        /// On which hold.
+        hold: [u8; 16],
+        /// Whose, by the name in `approvers.json`.
+        by: &'a str,
+        /// What it said.
+        allow: bool,
+        /// How many more are needed.
+        missing: u8,
+    },
+    /// An approver's order was counted.
+    Order {
+        /// Which.
+        order: &'static str,
+        /// Whose.
+        by: &'a str,
+        /// How many more are needed.
+        missing: u8,
+    },
+    /// Somebody wanted something that is for approvers.
+    Unheard {
+        /// Who, if the token held.
+        principal: Option<[u8; 32]>,
+        /// Why not.
+        denial: Denial,
+    },
+    /// A principal was shut out.
+    Quarantined {
+        /// Who.
+        principal: [u8; 32],
+    },
+    /// The state changed, or an order was carried out.
+    State {
+        /// Which state this is.
+        epoch: u64,
+        /// Why it is offline, if it is.
+        offline: Option<&'static str>,
     },
     /// Something was not permitted.
     Denial {
@@ -70,6 +124,17 @@ pub enum Event<'a> {
         principal: [u8; 32],
         /// The index of its entry.
         grant: u64,
+    },
+    /// A tool was called.
+    Called {
+        /// For whom.
+        principal: [u8; 32],
+        /// The index of its grant's entry.
+        grant: u64,
+        /// Bytes of the result.
+        bytes: u32,
+        /// Whether there was one.
+        came: bool,
     },
     /// An answer was given: a receipt was signed for it.
     Receipt {
@@ -125,8 +190,42 @@ impl Event<'_> {
             }
             Event::Evidence => ("evidence", None, Vec::new()),
             Event::Models { principal } => ("models", Some(*principal), Vec::new()),
-            Event::Grant { principal, action, attested } => {
-                ("grant", Some(*principal), asked(action, *attested))
+            Event::Grant { principal, action, attested, hold } => {
+                let mut details = asked(action, *attested);
+                details.extend(hold.iter().map(|hold| bytes("hold", hold)));
+                ("grant", Some(*principal), details)
+            }
+            Event::Hold { principal, hold, request, persons, policies } => (
+                "hold",
+                Some(*principal),
+                vec![
+                    bytes("hold", hold),
+                    bytes("request", request),
+                    number("persons", u64::from(*persons)),
+                    text("policies", policies),
+                ],
+            ),
+            Event::Vote { hold, by, allow, missing } => (
+                "vote",
+                None,
+                vec![
+                    bytes("hold", hold),
+                    text("by", by),
+                    flag("allow", *allow),
+                    number("missing", u64::from(*missing)),
+                ],
+            ),
+            Event::Order { order, by, missing } => {
+                let missing = number("missing", u64::from(*missing));
+                ("order", None, vec![text("order", order), text("by", by), missing])
+            }
+            Event::Unheard { principal, denial } => {
+                ("unheard", *principal, vec![text("code", code(*denial))])
+            }
+            Event::Quarantined { principal } => ("quarantined", Some(*principal), Vec::new()),
+            Event::State { epoch, offline } => {
+                let offline = text("offline", offline.unwrap_or_default());
+                ("state", None, vec![number("epoch", *epoch), offline])
             }
             Event::Denial { principal, denial, action, attested } => {
                 let mut details = vec![text("code", code(*denial))];
@@ -139,6 +238,11 @@ impl Event<'_> {
             Event::Receipt { principal, grant, sequence, account } => {
                 ("receipt", Some(*principal), receipt(*grant, *sequence, account))
             }
+            Event::Called { principal, grant, bytes, came } => (
+                "called",
+                Some(*principal),
+                vec![number("grant", *grant), number("bytes", u64::from(*bytes)), flag("came", *came)],
+            ),
             Event::Unsealed { reason } => ("unsealed", None, vec![text("reason", reason)]),
             Event::Interrupted { refused } => ("interrupted", None, vec![number("refused", *refused)]),
             Event::Closed { code } => ("closed", None, vec![number("code", u64::from(*code))]),
@@ -159,6 +263,17 @@ fn asked(action: &Action, attested: bool) -> Vec<(String, Scalar)> {
                 text("purpose", purpose),
                 number("max-tokens", u64::from(*max_tokens)),
                 number("prompt-bytes", u64::from(*prompt_bytes)),
+                flag("attested", attested),
+            ]
+        }
+        Action::CallTool { tool, purpose, request, argument_bytes } => {
+            let short = |text: &String| if text.len() <= MAX_PURPOSE { text.clone() } else { String::new() };
+            vec![
+                text("action", "call-tool"),
+                text("tool", &short(tool)),
+                text("purpose", &short(purpose)),
+                bytes("arguments", request),
+                number("argument-bytes", u64::from(*argument_bytes)),
                 flag("attested", attested),
             ]
         }
@@ -190,6 +305,16 @@ pub(crate) fn code(denial: Denial) -> &'static str {
         Denial::UnknownModel => "model_not_found",
         Denial::Busy => "too_many_grants",
         Denial::AuditUnavailable => "audit_unavailable",
+        Denial::UnknownTool => "no_such_tool",
+        Denial::Unreachable => "tool_unreachable",
+        Denial::Deferred => "deferred",
+        Denial::Declined => "approval_declined",
+        Denial::Unanswered => "approval_timeout",
+        Denial::HoldsFull => "too_many_holds",
+        Denial::Quarantined => "principal_quarantined",
+        Denial::Offline => "offline",
+        Denial::BallotRefused => "ballot_refused",
+        Denial::NoSuchHold => "no_such_hold",
     }
 }
 

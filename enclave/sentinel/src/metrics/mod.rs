@@ -58,34 +58,25 @@ impl Metrics {
         self.changed.notified().await;
     }
 
-    /// Notes the enclave's state. A change is told the host at once.
-    pub fn state(&self, state: State) {
-        let before = std::mem::replace(&mut self.counted.borrow_mut().state, state);
-        if before != state {
-            self.changed.notify_one();
-        }
-    }
-
-    /// A worker is ready. What is quarantined stays so.
+    /// A worker is ready.
     pub fn worker_ready(&self) {
         self.one(|counted| &mut counted.workers);
-        self.change(State::Starting, State::Online);
+        self.change(State::Online);
     }
 
     /// A worker is gone; `again` if another is started.
     pub fn worker_ended(&self, again: bool) {
-        if again {
-            self.change(State::Online, State::Starting);
-        } else {
-            self.state(State::Offline);
-        }
+        self.change(if again { State::Starting } else { State::Offline });
     }
 
-    fn change(&self, before: State, after: State) {
-        let present = self.counted.borrow().state;
-        if present == before {
-            self.state(after);
-        }
+    /// The AI was taken offline, or is back: the host is told at once.
+    pub fn state_changed(&self) {
+        self.changed.notify_one();
+    }
+
+    fn change(&self, state: State) {
+        self.counted.borrow_mut().state = state;
+        self.state_changed();
     }
 
     /// Evidence was asked for.
@@ -108,31 +99,9 @@ impl Metrics {
     }
 
     /// A receipt was signed, so long after its grant.
-    pub fn sealed(&self, age: Option<Duration>) {
+    pub fn sealed(&self, age: Duration) {
         self.one(|counted| &mut counted.receipts);
-        if let Some(age) = age {
-            self.counted.borrow_mut().answer.observe(&ANSWER_BOUNDS_US, age);
-        }
-    }
-
-    /// So many holds wait for a person now.
-    pub fn holds_pending(&self, holds: usize) {
-        self.counted.borrow_mut().holds_pending = holds as u64;
-    }
-
-    /// A hold was approved.
-    pub fn hold_approved(&self) {
-        self.one(|counted| &mut counted.holds_approved);
-    }
-
-    /// A hold was denied by a person.
-    pub fn hold_denied(&self) {
-        self.one(|counted| &mut counted.holds_denied);
-    }
-
-    /// A hold was decided by nobody in time.
-    pub fn hold_expired(&self) {
-        self.one(|counted| &mut counted.holds_expired);
+        self.counted.borrow_mut().answer.observe(&ANSWER_BOUNDS_US, age);
     }
 
     /// Times a decision: until what is returned is dropped.
@@ -174,11 +143,7 @@ mod tests {
         metrics.evidence();
         metrics.granted();
         metrics.denied(Denial::Forbidden);
-        metrics.sealed(Some(Duration::from_millis(400)));
-        metrics.holds_pending(3);
-        metrics.hold_approved();
-        metrics.hold_denied();
-        metrics.hold_expired();
+        metrics.sealed(Duration::from_millis(400));
         drop(metrics.time_decision());
         let mut expected = Snapshot {
             state: State::Online,
@@ -187,10 +152,6 @@ mod tests {
             evidence: 1,
             grants: 1,
             receipts: 1,
-            holds_pending: 3,
-            holds_approved: 1,
-            holds_denied: 1,
-            holds_expired: 1,
             ..Snapshot::default()
         };
         expected.denials[3] = 1;
@@ -211,12 +172,24 @@ mod tests {
             Denial::UnknownModel,
             Denial::Busy,
             Denial::AuditUnavailable,
+            Denial::UnknownTool,
+            Denial::Unreachable,
+            Denial::Deferred,
+            Denial::Declined,
+            Denial::Unanswered,
+            Denial::HoldsFull,
+            Denial::Quarantined,
+            Denial::Offline,
+            Denial::BallotRefused,
+            Denial::NoSuchHold,
         ];
         let metrics = Metrics::new(false);
         for denial in all {
             metrics.denied(denial);
         }
-        assert_eq!(metrics.snapshot().denials, [1, 1, 1, 1, 1, 1, 1, 0]);
+        let (other, known) =
+            metrics.snapshot().denials.split_last().map(|(other, known)| (*other, known.to_vec())).unwrap();
+        assert_eq!((other, known), (0, vec![1; all.len()]));
     }
 
     #[test]
@@ -225,34 +198,22 @@ mod tests {
         metrics.counted.borrow_mut().grants = u64::MAX;
         metrics.counted.borrow_mut().answer.buckets = [u64::MAX; BUCKETS];
         metrics.granted();
-        metrics.sealed(Some(Duration::MAX));
+        metrics.sealed(Duration::MAX);
         assert_eq!(metrics.snapshot().grants, u64::MAX);
         assert_eq!(metrics.snapshot().answer.buckets, [u64::MAX; BUCKETS]);
     }
 
     #[tokio::test]
-    async fn a_change_of_state_is_told_and_the_same_state_is_not() {
+    async fn a_change_of_state_is_told() {
         let metrics = Metrics::new(false);
         metrics.worker_ready();
         metrics.changed().await;
-        metrics.state(State::Online);
-        let waited = tokio::time::timeout(Duration::ZERO, metrics.changed()).await;
-        assert!(waited.is_err(), "the same state was told");
         for (again, expected) in [(true, State::Starting), (false, State::Offline)] {
             metrics.worker_ended(again);
             metrics.changed().await;
             assert_eq!(metrics.snapshot().state, expected);
         }
-    }
-
-    #[test]
-    fn workers_come_and_go_in_quarantine_and_do_not_end_it() {
-        let metrics = Metrics::new(false);
-        metrics.state(State::Quarantined);
-        metrics.worker_ended(true);
-        metrics.worker_ready();
-        assert_eq!(metrics.snapshot().state, State::Quarantined);
-        metrics.worker_ended(false);
-        assert_eq!(metrics.snapshot().state, State::Offline);
+        metrics.state_changed();
+        metrics.changed().await;
     }
 }

@@ -10,7 +10,7 @@ use crate::risk::{Level, Response};
 use crate::settings::{Settings, SettingsError};
 use crate::watcher::Watcher;
 
-const SHIPPED: &str = include_str!("../../behaviour.toml");
+const SHIPPED: &str = include_str!("../../../../policy/behaviour.toml");
 
 fn settings() -> Settings {
     Settings::parse(SHIPPED).unwrap()

@@ -1,0 +1,167 @@
+//! What persons decide: requests that wait for them, and what approvers see, say and order.
+//!
+//! Promises
+//! - Only an approver of `approvers.json` whom the policy permits `Approve` is told anything.
+//! - Every hold, vote, order and change of the state is an entry of the audit log.
+//!
+//! Does not: keep the text of a request. The worker does, and shows it to whoever may see the hold.
+
+use super::{Asked, Desk, Entry, Wanted};
+use crate::decision::Moment;
+use crate::labels::Labels;
+use crate::people::holds::{self, Subject};
+use crate::people::{Heard, Now, Voter};
+use crate::token::Principal;
+use adyton_attestation::ballot::{Ballot, Order};
+use adyton_attestation::ed25519::PublicKey;
+use adyton_wire::control::{Action, Decision, Denial, HoldView, MAX_SHOWN, StateView, Token, Told, Wish};
+
+/// Most quarantined principals that approvers are shown: a list that fits into a frame with room.
+const MAX_LISTED: usize = 256;
+
+impl Desk {
+    /// What the policy wants persons for waits for them, if there are enough.
+    pub(super) fn hold(
+        &mut self,
+        who: &Principal,
+        subject: Option<Subject>,
+        asked: &Asked<'_>,
+        wanted: Wanted,
+        now: Now,
+    ) -> Result<Decision, Denial> {
+        let (Some(subject), (purpose, max_tokens, prompt_bytes)) = (subject, sizes(asked.action)) else {
+            return Err(Denial::Forbidden);
+        };
+        if usize::from(wanted.persons) > self.people.approvers.len() {
+            return Err(Denial::Forbidden);
+        }
+        if !self.log.is_open() {
+            return Err(Denial::AuditUnavailable);
+        }
+        let shown = HoldView {
+            hold: [0; 16],
+            boot: self.facts.boot,
+            principal: shortened(who.subject()),
+            tenant: shortened(&who.tenant),
+            purpose: shortened(purpose),
+            request: subject.request,
+            max_tokens,
+            prompt_bytes,
+            risk: wanted.risk,
+            policies: shortened(&wanted.policies),
+            persons: wanted.persons,
+            allowed: Vec::new(),
+            opened_ms: now.time.as_millis(),
+            ends_ms: now
+                .time
+                .plus_millis(u64::try_from(holds::LIFETIME.as_millis()).unwrap_or(0))
+                .as_millis(),
+        };
+        let pending = self.people.holds.wait(subject, shown, now.instant)?;
+        if pending.new {
+            let Subject { principal, request } = subject;
+            let (hold, persons) = (pending.hold, wanted.persons);
+            let policies = &wanted.policies;
+            self.log.append(&Entry::Hold { principal, hold, request, persons, policies });
+        }
+        let ends_in_ms = u32::try_from(pending.ends_in.as_millis()).unwrap_or(u32::MAX);
+        Ok(Decision::Held { hold: pending.hold, missing: pending.missing, ends_in_ms })
+    }
+
+    /// Answers an approver.
+    ///
+    /// # Errors
+    /// [`Denial`], which is an entry.
+    pub fn hear(&mut self, token: &Token, attested: bool, wish: &Wish) -> Result<Told, Denial> {
+        let now = self.now();
+        let verified = self.issuers.verify(&token.0, attested, now.time.as_millis() / 1000);
+        let pseudonym = verified.as_ref().ok().map(|principal| self.pseudonym(principal));
+        let told = verified.and_then(|principal| self.told(&principal, wish, now));
+        if let Err(denial) = told {
+            self.metrics.denied(denial);
+            self.log.append(&Entry::Unheard { principal: pseudonym, denial });
+        }
+        told
+    }
+
+    fn told(&mut self, principal: &Principal, wish: &Wish, now: Now) -> Result<Told, Denial> {
+        let number = self.people.approvers.find(principal).ok_or(Denial::Forbidden)?;
+        let hold = match wish {
+            Wish::Hold(hold) => hex::encode(hold),
+            Wish::State | Wish::Holds | Wish::Ballot { .. } => "state".to_owned(),
+        };
+        let labels = Labels::NONE;
+        let moment = Moment { now: now.time, risk: 0, approvals: 0, open: 0, labels };
+        self.point.may_approve(principal, &hold, moment).map_err(|_| Denial::Forbidden)?;
+        match wish {
+            Wish::State => Ok(Told::State(self.state())),
+            Wish::Holds => Ok(Told::Holds(self.people.open_holds(now.instant))),
+            Wish::Hold(hold) => self.people.hold(hold, now.instant).map(Told::Hold).ok_or(Denial::NoSuchHold),
+            Wish::Ballot { statement, signer, signature } => {
+                let signature = signature.as_slice().try_into().map_err(|_| Denial::BallotRefused)?;
+                let signer = PublicKey::new(*signer);
+                let ballot = Ballot { statement: statement.clone(), signer, signature };
+                let voter = Voter { number, pseudonym: self.pseudonym(principal) };
+                let heard = self.people.hear(voter, &ballot, now).map_err(|_| Denial::BallotRefused)?;
+                Ok(Told::Counted { missing: self.carry_out(number, heard) })
+            }
+        }
+    }
+
+    /// Records a ballot, and does what an order with its quorum says. Returns how many are still missing.
+    fn carry_out(&mut self, number: usize, heard: Heard) -> u8 {
+        let by = self.people.approvers.name(number).to_owned();
+        match heard {
+            Heard::Vote { hold, allow, missing } => {
+                self.log.append(&Entry::Vote { hold, by: &by, allow, missing });
+                missing
+            }
+            Heard::Order { order, missing } => {
+                self.log.append(&Entry::Order { order: order.word(), by: &by, missing });
+                if missing == 0 {
+                    self.obey(order);
+                    self.note_state();
+                }
+                missing
+            }
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Kill => self.kill = true,
+            Order::AcceptDrift => self.watch.accept_drift(),
+            Order::Pardon { principal } => self.watch.pardon(&principal),
+            // The state has changed already; the supervisor looks at it.
+            Order::Quarantine | Order::Restore => {}
+        }
+    }
+
+    fn state(&self) -> StateView {
+        let standing = &self.people.standing;
+        StateView {
+            boot: self.facts.boot,
+            epoch: standing.epoch(),
+            offline: standing.offline().map(|reason| reason.words().to_owned()),
+            since_ms: standing.since().as_millis(),
+            quarantined: self.watch.quarantined().copied().take(MAX_LISTED).collect(),
+            drift: self.watch.drift(),
+            cold: self.watch.is_cold(),
+        }
+    }
+}
+
+/// Purpose, most tokens and size of what is asked for.
+fn sizes(action: &Action) -> (&str, u32, u32) {
+    match action {
+        Action::ListModels => ("", 0, 0),
+        Action::Generate { purpose, max_tokens, prompt_bytes, .. } => (purpose, *max_tokens, *prompt_bytes),
+        Action::CallTool { purpose, argument_bytes, .. } => (purpose, 0, *argument_bytes),
+    }
+}
+
+/// As much of a text as a view may have, by whole characters.
+fn shortened(text: &str) -> String {
+    let end = (0..=MAX_SHOWN.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+    text.get(..end.unwrap_or(0)).unwrap_or_default().to_owned()
+}

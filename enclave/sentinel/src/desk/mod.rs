@@ -1,0 +1,465 @@
+//! What the sentinel answers the worker: decisions here, receipts in [`seal`], approvers in [`approve`]. Every message is
+//! treated as hostile.
+//!
+//! Promises
+//! - Every decision and every receipt has an entry in the audit log before it is returned, and says which: a
+//!   grant and a receipt must not leave before their entry is kept ([`Log::kept`]).
+//! - While the log cannot be kept, nothing is permitted.
+//! - The worker decides neither the principal, nor the model, nor the digests in a receipt.
+
+mod approve;
+mod seal;
+
+use crate::audit::Log;
+use crate::audit::auditors::{self, AuditorsError};
+use crate::audit::event::Event as Entry;
+use crate::clock::Clock;
+use crate::decision::{DecisionPoint, Moment, Permit, Refusal};
+use crate::grants::{Granted, Grants, LIFETIME};
+use crate::labels::{Labels, Sessions};
+use crate::metrics::Metrics;
+use crate::people::approvers::{Approvers, ApproversError};
+use crate::people::holds::Subject;
+use crate::people::standing::Reason;
+use crate::people::{Now, People};
+use crate::release::Release;
+use crate::token::{Issuers, IssuersError, Principal};
+use crate::tools::{Tools, ToolsError};
+use crate::watch::{Request, SettingsError, Watch};
+use adyton_attestation::receipt::ReceiptSigner;
+use adyton_behaviour::{Event, Outcome};
+use adyton_decision::PackError;
+use adyton_wire::control::{Action, Decision, Denial, Token};
+use adyton_wire::metrics::{Snapshot, State};
+use ring::hmac;
+use ring::rand::{SecureRandom, SystemRandom};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+use thiserror::Error;
+
+/// Why the desk could not be set up.
+#[derive(Debug, Error)]
+pub enum DeskError {
+    /// The policies were refused.
+    #[error(transparent)]
+    Policy(#[from] PackError),
+    /// The issuers were refused.
+    #[error(transparent)]
+    Issuers(#[from] IssuersError),
+    /// The auditors were refused.
+    #[error(transparent)]
+    Auditors(#[from] AuditorsError),
+    /// The approvers were refused.
+    #[error(transparent)]
+    Approvers(#[from] ApproversError),
+    /// The tools were refused.
+    #[error(transparent)]
+    Tools(#[from] ToolsError),
+    /// The settings of behaviour were refused.
+    #[error("behaviour.toml: {0}")]
+    Behaviour(#[from] SettingsError),
+    /// The system's generator failed.
+    #[error("no randomness for the receipt key")]
+    Randomness,
+}
+
+/// Holds the policy, the open grants and the receipt key of this boot.
+#[derive(Debug)]
+pub struct Desk {
+    point: DecisionPoint,
+    issuers: Issuers,
+    grants: Grants,
+    clock: Arc<Clock>,
+    signer: Rc<ReceiptSigner>,
+    log: Log,
+    metrics: Metrics,
+    people: People,
+    watch: Watch,
+    tools: Tools,
+    sessions: Sessions,
+    /// The worker's process must end.
+    kill: bool,
+    /// How often grants were used that were none.
+    false_grants: u32,
+    auditors: u64,
+    pseudonyms: hmac::Key,
+    facts: Facts,
+    next_sequence: u64,
+}
+
+/// A request of the worker.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The client's bearer token, unread.
+    pub token: &'a Token,
+    /// True if the client proved that it is an enclave named in `peers.json`.
+    pub attested: bool,
+    /// The connection, as the worker numbers it.
+    pub session: u64,
+    /// What is asked for.
+    pub action: &'a Action,
+}
+
+/// What a policy wants persons for.
+struct Wanted {
+    persons: u8,
+    policies: String,
+    risk: u8,
+}
+
+/// What every receipt of this boot has in common.
+#[derive(Debug)]
+struct Facts {
+    boot: [u8; 16],
+    model: String,
+    weights: [u8; 32],
+    manifest: [u8; 48],
+    policy: [u8; 32],
+    simulated: bool,
+}
+
+impl Desk {
+    /// Sets the desk up from a checked release. Makes the receipt key.
+    ///
+    /// # Errors
+    /// [`DeskError`] if the policy pack is malformed or there is no randomness.
+    pub fn new(release: &Release, clock: Arc<Clock>, simulated: bool) -> Result<Desk, DeskError> {
+        let random = SystemRandom::new();
+        let mut boot = [0; 16];
+        random.fill(&mut boot).map_err(|_| DeskError::Randomness)?;
+        let signer = Rc::new(ReceiptSigner::generate(&random).map_err(|_| DeskError::Randomness)?);
+        let auditors = auditors::parse(release.text("auditors.json").as_bytes(), &random)?;
+        let approvers = Approvers::parse(release.text("approvers.json").as_bytes())?;
+        let behaviour = adyton_behaviour::Settings::parse(&release.text("behaviour.toml"))?;
+        Ok(Desk {
+            auditors: auditors.len() as u64,
+            metrics: Metrics::new(simulated),
+            log: Log::new(boot, Rc::clone(&signer), auditors, Arc::clone(&clock)),
+            people: People::new(approvers, boot, clock.now()),
+            watch: Watch::new(behaviour, clock.now()).ok_or(DeskError::Randomness)?,
+            tools: Tools::parse(&release.text("tools.toml"))?,
+            sessions: Sessions::default(),
+            kill: false,
+            false_grants: 0,
+            point: DecisionPoint::load(
+                &release.text("adyton.cedarschema"),
+                &release.text("policies.cedar"),
+                &release.text("contexts.toml"),
+                &release.text("resources.toml"),
+            )?,
+            issuers: Issuers::parse(release.text("issuers.json").as_bytes())?,
+            grants: Grants::default(),
+            clock,
+            signer,
+            pseudonyms: hmac::Key::generate(hmac::HMAC_SHA256, &random).map_err(|_| DeskError::Randomness)?,
+            facts: Facts {
+                boot,
+                model: release.manifest.model.clone(),
+                weights: release.manifest.weights.sha256,
+                manifest: release.manifest_sha384,
+                policy: release.policy_sha256(),
+                simulated,
+            },
+            next_sequence: 0,
+        })
+    }
+
+    /// SubjectPublicKeyInfo of the receipt key: the `public_key` of all evidence.
+    pub fn receipt_key(&self) -> [u8; 44] {
+        self.signer.public_key_spki()
+    }
+
+    /// The sentinel's clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The audit log of this boot.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// The counters of this boot.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// What was counted, and what grants, holds, the log and the state are now.
+    pub fn snapshot(&self) -> Snapshot {
+        let (counted, now) = (self.metrics.snapshot(), Instant::now());
+        let (entries_kept, entries_pending) = self.log.progress();
+        let holds = self.people.holds.tally(now);
+        let state = match counted.state {
+            State::Online if !self.is_online() => State::Quarantined,
+            state => state,
+        };
+        Snapshot {
+            state,
+            grants_open: self.grants.count(now),
+            holds_pending: holds.pending,
+            holds_approved: holds.approved,
+            holds_denied: holds.denied,
+            holds_expired: holds.expired,
+            entries_kept,
+            entries_pending,
+            ..counted
+        }
+    }
+
+    /// Which boot this is.
+    pub fn boot(&self) -> &[u8; 16] {
+        &self.facts.boot
+    }
+
+    /// The first entry of the log.
+    pub fn boot_event(&self) -> Entry<'_> {
+        let Facts { model, weights, manifest, policy, simulated, .. } = &self.facts;
+        Entry::Boot {
+            model,
+            weights: *weights,
+            manifest: *manifest,
+            policy: *policy,
+            simulated: *simulated,
+            auditors: self.auditors,
+        }
+    }
+
+    /// Decides one request of the worker. With a grant comes the index of its entry in the audit log: it must
+    /// be kept before the worker learns of the grant.
+    pub fn decide(&mut self, asked: &Asked<'_>) -> (Decision, Option<u64>) {
+        let _timed = self.metrics.time_decision();
+        let now = self.now();
+        let seconds = now.time.as_millis() / 1000;
+        let principal = match self.issuers.verify(&asked.token.0, asked.attested, seconds) {
+            Ok(principal) => principal,
+            Err(denial) => return self.deny(None, denial, asked, None),
+        };
+        let pseudonym = self.pseudonym(&principal);
+        if let Err(denial) = self.admit(&pseudonym, asked.action) {
+            return self.deny(Some(pseudonym), denial, asked, None);
+        }
+        let Asked { session, action, .. } = *asked;
+        let event = self.watch.event(Request { principal: pseudonym, session, action, now: now.time });
+        let subject = subject(pseudonym, action);
+        let moment = self.moment(&event, subject.as_ref(), asked, now);
+        let decided = match self.permit(&principal, action, moment) {
+            Ok(permit) => self.grant(permit, event.clone(), asked, subject.as_ref(), now),
+            Err(Refusal::NeedsPersons { persons, policies }) => {
+                let wanted = Wanted { persons, policies, risk: moment.risk };
+                self.hold(&principal, subject, asked, wanted, now).map(|held| (held, None))
+            }
+            Err(Refusal::NotNow) => Err(Denial::Deferred),
+            Err(Refusal::Denied | Refusal::Bounds) => Err(Denial::Forbidden),
+        };
+        decided.unwrap_or_else(|denial| self.deny(Some(pseudonym), denial, asked, Some(event)))
+    }
+
+    fn now(&self) -> Now {
+        Now { time: self.clock.now(), instant: Instant::now() }
+    }
+
+    /// What comes before any policy.
+    fn admit(&self, principal: &[u8; 32], action: &Action) -> Result<(), Denial> {
+        if self.people.standing.offline().is_some() {
+            return Err(Denial::Offline);
+        }
+        if self.watch.is_quarantined(principal) {
+            return Err(Denial::Quarantined);
+        }
+        self.check_name(action)
+    }
+
+    /// What the policies say. A tool must be permitted, and so must be what leaves for where it reaches.
+    fn permit(&self, principal: &Principal, action: &Action, moment: Moment) -> Result<Permit, Refusal> {
+        let permit = self.point.decide(principal, action, &self.facts.model, moment)?;
+        if let Action::CallTool { tool, purpose, argument_bytes, .. } = action {
+            let destination = self.destination(tool).ok_or(Refusal::Denied)?;
+            self.point.may_reach(principal, destination, purpose, *argument_bytes, moment)?;
+        }
+        Ok(permit)
+    }
+
+    /// Where a tool reaches.
+    pub fn destination(&self, tool: &str) -> Option<&str> {
+        self.tools.get(tool).map(|tool| tool.destination.as_str())
+    }
+
+    /// All tools, for the worker.
+    pub fn tools(&self) -> &Tools {
+        &self.tools
+    }
+
+    /// What a session has taken in once this has happened.
+    fn labels(&self, action: &Action) -> Labels {
+        match action {
+            Action::ListModels => Labels::NONE,
+            Action::Generate { untrusted, .. } => Labels { untrusted: *untrusted, ..Labels::NONE },
+            Action::CallTool { tool, .. } => {
+                let tool = self.tools.get(tool);
+                Labels {
+                    // Nobody vouches for what a tool says.
+                    untrusted: true,
+                    private: tool.is_none_or(|tool| tool.private),
+                    outside: tool.is_none_or(|tool| self.point.is_outside(&tool.destination)),
+                    confidentiality: tool.map_or(3, |tool| tool.classification),
+                }
+            }
+        }
+    }
+
+    fn moment(&self, event: &Event, subject: Option<&Subject>, asked: &Asked<'_>, now: Now) -> Moment {
+        let before = self.sessions.of(asked.session);
+        Moment {
+            now: now.time,
+            risk: self.watch.risk(event),
+            approvals: subject.map_or(0, |subject| self.people.holds.approvals(subject, now.instant)),
+            open: self.grants.open_of(&event.principal, now.instant),
+            // A prompt is taken in by the asking; a tool's result comes after it.
+            labels: match asked.action {
+                Action::Generate { .. } => before.and(self.labels(asked.action)),
+                Action::ListModels | Action::CallTool { .. } => before,
+            },
+        }
+    }
+
+    /// What a permit leads to, and its entry.
+    fn grant(
+        &mut self,
+        permit: Permit,
+        event: Event,
+        asked: &Asked<'_>,
+        subject: Option<&Subject>,
+        now: Now,
+    ) -> Result<(Decision, Option<u64>), Denial> {
+        if !self.log.is_open() {
+            return Err(Denial::AuditUnavailable);
+        }
+        let (principal, action, attested) = (event.principal, asked.action, asked.attested);
+        let max_tokens = match action {
+            Action::ListModels => {
+                let noted = self.log.append(&Entry::Models { principal });
+                self.observe(&event);
+                return noted.map(|_| (Decision::Permitted, None)).ok_or(Denial::AuditUnavailable);
+            }
+            Action::Generate { max_tokens, .. } => permit.bounded(*max_tokens),
+            Action::CallTool { .. } => 0,
+        };
+        let tool = matches!(action, Action::CallTool { .. });
+        // One thread: nobody appends between this and the entry below.
+        let entry = self.log.next();
+        let hold = subject.and_then(|subject| self.people.holds.lend(subject));
+        let granted = Granted { pseudonym: principal, entry, event, since: now.instant, tool, hold };
+        let Some(grant) = self.grants.open(permit, granted, now.instant) else {
+            self.give_back(hold);
+            return Err(Denial::Busy);
+        };
+        let Some(placed) = self.log.append(&Entry::Grant { principal, action, attested, hold }) else {
+            self.grants.consume(grant, now.instant);
+            self.give_back(hold);
+            return Err(Denial::AuditUnavailable);
+        };
+        self.sessions.add(asked.session, self.labels(action));
+        let valid_for_ms = u32::try_from(LIFETIME.as_millis()).unwrap_or(u32::MAX);
+        let decision = Decision::Granted { grant, principal, max_tokens, valid_for_ms };
+        Ok((decision, Some(placed.index)))
+    }
+
+    /// A grant on a hold came to nothing.
+    fn give_back(&mut self, hold: Option<[u8; 16]>) {
+        if let Some(hold) = hold {
+            self.people.holds.give_back(&hold);
+        }
+    }
+
+    /// A denial by policy or person is counted by behaviour, and each is an entry. While the log is not kept entries are only
+    /// counted: anybody can make as many as he likes.
+    fn deny(
+        &mut self,
+        principal: Option<[u8; 32]>,
+        denial: Denial,
+        asked: &Asked<'_>,
+        event: Option<Event>,
+    ) -> (Decision, Option<u64>) {
+        self.metrics.denied(denial);
+        let said_no = matches!(denial, Denial::Forbidden | Denial::Deferred | Denial::Declined);
+        if let Some(event) = event.filter(|_| said_no) {
+            self.observe(&Event { outcome: Outcome::Denied, ..event });
+        }
+        if self.log.is_open() {
+            // One that finds no room is counted by the log.
+            let Asked { action, attested, .. } = *asked;
+            self.log.append(&Entry::Denial { principal, denial, action, attested });
+        } else {
+            self.log.refuse();
+        }
+        (Decision::Denied(denial), None)
+    }
+
+    /// Counts what happened; shuts its principal out, or takes the AI offline, where that has come.
+    fn observe(&mut self, event: &Event) {
+        if !self.watch.observe(event) {
+            return;
+        }
+        self.log.append(&Entry::Quarantined { principal: event.principal });
+        let most = self.people.approvers.offline_after.principals;
+        if self.watch.quarantined().count() >= most as usize {
+            self.take_offline(Reason::Principals);
+        }
+    }
+
+    fn take_offline(&mut self, reason: Reason) {
+        self.people.standing.take_offline(reason, self.clock.now());
+        self.note_state();
+    }
+
+    fn note_state(&self) {
+        self.metrics.state_changed();
+        let (epoch, offline) = (self.people.standing.epoch(), self.people.standing.offline());
+        self.log.append(&Entry::State { epoch, offline: offline.map(Reason::words) });
+    }
+
+    /// Whether the AI may work.
+    pub fn is_online(&self) -> bool {
+        self.people.standing.offline().is_none()
+    }
+
+    /// Whether the worker's process must end. True once.
+    pub fn must_kill(&mut self) -> bool {
+        std::mem::take(&mut self.kill)
+    }
+
+    /// Behaviour, for whoever lets it learn.
+    pub fn watch(&mut self) -> &mut Watch {
+        &mut self.watch
+    }
+
+    /// The model asked for must be the one that is loaded, and the tool one that there is.
+    fn check_name(&self, action: &Action) -> Result<(), Denial> {
+        match action {
+            Action::ListModels => Ok(()),
+            Action::CallTool { tool, .. } if self.tools.get(tool).is_some() => Ok(()),
+            Action::CallTool { .. } => Err(Denial::UnknownTool),
+            Action::Generate { model, .. } if *model == self.facts.model => Ok(()),
+            Action::Generate { .. } => Err(Denial::UnknownModel),
+        }
+    }
+
+    /// Names a principal in receipts: the same within one boot, meaningless outside it.
+    fn pseudonym(&self, principal: &Principal) -> [u8; 32] {
+        let tag = hmac::sign(&self.pseudonyms, principal.id().as_bytes());
+        let mut out = [0; 32];
+        out.copy_from_slice(tag.as_ref());
+        out
+    }
+}
+
+/// What a hold of a request would be for; a list of models is not worth one.
+fn subject(principal: [u8; 32], action: &Action) -> Option<Subject> {
+    match action {
+        Action::Generate { request, .. } | Action::CallTool { request, .. } => {
+            Some(Subject { principal, request: *request })
+        }
+        Action::ListModels => None,
+    }
+}

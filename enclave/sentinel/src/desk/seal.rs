@@ -1,0 +1,129 @@
+//! Receipts: what was done under a grant, signed.
+//!
+//! Promises
+//! - A receipt is signed only for a grant that was opened for a generation, once.
+//! - Sequence numbers have no gap and no repeat within one boot.
+//! - A worker that keeps on using grants that it does not have is ended, and the AI is offline.
+
+use super::{Desk, Entry};
+use crate::grants::Granted;
+use crate::people::standing::Reason;
+use crate::watch;
+use adyton_attestation::receipt::{ReceiptBody, Status};
+use adyton_wire::control::{Account, GrantId, MAX_VERDICTS};
+use std::time::Instant;
+
+/// Longest word in a verdict, in bytes.
+const MAX_WORD: usize = 32;
+/// So many grants used that were never open, or not any more, and the worker is taken for broken. A grant that is over while
+/// its answer is made is no crime, so one is not enough.
+const MAX_FALSE_GRANTS: u32 = 8;
+
+impl Desk {
+    /// Uses a grant up and signs the receipt for what was done under it. With it comes the index of its entry
+    /// in the audit log: it must be kept before the receipt leaves.
+    pub fn seal(&mut self, grant: GrantId, account: Account) -> Option<(Vec<u8>, u64)> {
+        let sealed = self.try_seal(grant, account);
+        sealed
+            .map_err(|reason| {
+                self.log.append(&Entry::Unsealed { reason });
+            })
+            .ok()
+    }
+
+    fn try_seal(&mut self, grant: GrantId, account: Account) -> Result<(Vec<u8>, u64), &'static str> {
+        let now = Instant::now();
+        if self.grants.is_for_tool(grant) == Some(true) {
+            self.count_false_grant();
+            return Err("the grant is for a tool");
+        }
+        let Some(mut granted) = self.grants.consume(grant, now) else {
+            self.count_false_grant();
+            return Err("no such grant");
+        };
+        self.happened(granted.hold);
+        watch::answered(&mut granted.event, &account, now.duration_since(granted.since));
+        self.observe(&granted.event);
+        let short = |(stage, word): &(String, String)| stage.len() <= MAX_WORD && word.len() <= MAX_WORD;
+        if account.verdicts.len() > MAX_VERDICTS || !account.verdicts.iter().all(short) {
+            return Err("verdicts out of bounds");
+        }
+        let (sequence, principal) = (self.next_sequence, granted.pseudonym);
+        let entry = Entry::Receipt { principal, grant: granted.entry, sequence, account: &account };
+        let logged = self.log.append(&entry).ok_or("the log takes no more")?;
+        self.next_sequence = sequence.checked_add(1).ok_or("no more numbers")?;
+        let body = ReceiptBody {
+            boot: self.facts.boot,
+            sequence,
+            issued_at: self.clock.now(),
+            request: account.request,
+            response: account.response,
+            chunks: account.chunks,
+            response_bytes: account.response_bytes,
+            weights: self.facts.weights,
+            manifest: self.facts.manifest,
+            policy: self.facts.policy,
+            principal,
+            verdicts: account.verdicts,
+            status: if account.complete { Status::Complete } else { Status::Cut },
+            simulated: self.facts.simulated,
+            logged: Some(logged),
+        };
+        let receipt = self.signer.sign(&body).map_err(|_| "not signed")?;
+        self.metrics.sealed(now.duration_since(granted.since));
+        Ok((receipt, logged.index))
+    }
+
+    /// Takes a grant back that nothing came of. One that is not open changes nothing.
+    pub fn release(&mut self, grant: GrantId) {
+        if let Some(Granted { pseudonym, entry, event, hold, .. }) =
+            self.grants.consume(grant, Instant::now())
+        {
+            self.observe(&event);
+            self.give_back(hold);
+            self.log.append(&Entry::Returned { principal: pseudonym, grant: entry });
+        }
+    }
+
+    /// What came of calling a tool under a grant; uses it up.
+    pub fn called(&mut self, grant: GrantId, bytes: u32, came: bool) {
+        if self.grants.is_for_tool(grant) != Some(true) {
+            self.count_false_grant();
+            return;
+        }
+        let now = Instant::now();
+        if let Some(Granted { pseudonym, entry, mut event, since, hold, .. }) =
+            self.grants.consume(grant, now)
+        {
+            self.happened(hold);
+            event.response_bytes = Some(bytes);
+            event.duration_ms =
+                Some(u32::try_from(now.duration_since(since).as_millis()).unwrap_or(u32::MAX));
+            self.observe(&event);
+            self.log.append(&Entry::Called { principal: pseudonym, grant: entry, bytes, came });
+        }
+    }
+
+    /// What persons approved has happened, once.
+    fn happened(&mut self, hold: Option<[u8; 16]>) {
+        if let Some(hold) = hold {
+            self.people.holds.use_up(&hold);
+        }
+    }
+
+    /// A worker that uses grants which it does not have is not the one that was started.
+    fn count_false_grant(&mut self) {
+        self.false_grants = self.false_grants.saturating_add(1);
+        if self.false_grants > MAX_FALSE_GRANTS {
+            self.kill = true;
+            self.take_offline(Reason::Worker);
+        }
+    }
+
+    /// Forgets the grants of a worker that is gone.
+    pub fn revoke_all(&mut self) {
+        self.grants.clear();
+        self.sessions.clear();
+        self.people.holds.forget_lent();
+    }
+}
