@@ -45,8 +45,9 @@ lint: setup ## Lints, warnings denied
 corpus: setup ## Write the corpora in tests/vectors/ again, from their seed
 	$(CARGO) run --release --locked -p adyton-tests --bin adyton-corpus
 
-bench: build model ## Print medians: appraisal, handshake, first token, tokens a second
+bench: build model ## Print medians: appraisal, decision, handshake, first token, tokens a second
 	$(CARGO) bench --locked -p adyton-tests --bench verify
+	$(CARGO) bench --locked -p adyton-tests --bench decision
 	$(CARGO) bench --locked -p adyton-tests --bench paths
 
 bench-engine: build model ## This engine and llama.cpp side by side, on a quiet machine: about ten minutes, and as many to build llama.cpp once

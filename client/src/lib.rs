@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`session`] (the only maker of an [`session::AttestedSession`], the only thing that can carry a
 //! prompt), [`answer`] (what is kept of an answer, and its receipt), [`proxy`], [`policy`] (reference
-//! values, signed), [`audit`] (the enclave's log, read by others), [`cli`].
+//! values, signed), [`audit`] (the enclave's log, read by others), [`status`] (what a host shows its operator), [`cli`].
 //!
 //! Promises
 //! - No byte of a prompt leaves before the evidence of *this* connection was appraised. There is no switch to skip it.
@@ -22,4 +22,5 @@ pub mod policy;
 pub mod proxy;
 pub mod release;
 pub mod session;
+pub mod status;
 pub mod token;

@@ -21,6 +21,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod contexts;
+mod index;
 mod obligations;
 mod outcome;
 mod pack;

@@ -24,6 +24,7 @@ use cedar_policy::{
 use miette::Diagnostic;
 
 use crate::contexts::{Contexts, ContextsError};
+use crate::index::Index;
 use crate::obligations::{Annotations, Obligations};
 use crate::outcome::{Decided, Outcome};
 use crate::place;
@@ -58,6 +59,7 @@ pub enum PackError {
 pub struct Pack {
     schema: Schema,
     policies: PolicySet,
+    index: Index,
     annotations: BTreeMap<PolicyId, Annotations>,
     contexts: Contexts,
     resources: Resources,
@@ -78,13 +80,21 @@ impl Pack {
         if !report.validation_passed() {
             return Err(PackError::Invalid(listed(text, report.validation_errors())));
         }
+        let index = Index::new(&schema, &policies);
         Ok(Self {
+            index: index.ok_or_else(|| PackError::Syntax("a policy cannot be filed".to_owned()))?,
             annotations: annotations(&policies)?,
             contexts: Contexts::parse(contexts)?,
             resources: Resources::parse(resources).map_err(PackError::Resources)?,
             schema,
             policies,
         })
+    }
+
+    /// The policies by what they demand.
+    #[cfg(test)]
+    pub(crate) fn index(&self) -> &Index {
+        &self.index
     }
 
     /// Decides one question.
@@ -95,7 +105,9 @@ impl Pack {
         let Some((request, entities)) = self.request(question) else {
             return Outcome::deny(Vec::new(), "the question does not fit the schema");
         };
-        let response = Authorizer::new().is_authorized(&request, &self.policies, &entities);
+        let Some(response) = self.index.ask(question, &request, &entities) else {
+            return Outcome::deny(Vec::new(), "the schema has no such action");
+        };
         if let Some(error) = response.diagnostics().errors().next() {
             return Outcome::deny(self.names(&response), format!("a policy could not be evaluated: {error}"));
         }
@@ -173,7 +185,8 @@ impl Pack {
         names
     }
 
-    fn request(&self, question: &Question) -> Option<(Request, Entities)> {
+    /// As Cedar takes it. `None` if it does not fit the schema.
+    pub(crate) fn request(&self, question: &Question) -> Option<(Request, Entities)> {
         let principal = uid("Principal", &question.principal.id)?;
         let resource = uid(&question.resource.kind, &question.resource.id)?;
         let action = uid("Action", &question.action)?;

@@ -21,6 +21,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -34,6 +36,32 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Logs {
     folder: PathBuf,
+    disk: Arc<Disk>,
+}
+
+/// How the disk is, for the operator.
+#[derive(Debug, Default)]
+pub struct Disk {
+    bytes: AtomicU64,
+    failing: AtomicBool,
+}
+
+impl Disk {
+    /// Bytes in the log of the current boot, and whether the disk took the last of them.
+    pub fn read(&self) -> (u64, bool) {
+        (self.bytes.load(Ordering::Relaxed), !self.failing.load(Ordering::Relaxed))
+    }
+
+    /// The log has so many bytes, and they were taken.
+    pub(crate) fn wrote(&self, bytes: u64) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+        self.failing.store(false, Ordering::Relaxed);
+    }
+
+    /// Something was not taken.
+    pub(crate) fn fails(&self) {
+        self.failing.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Logs {
@@ -46,7 +74,12 @@ impl Logs {
         let probe = folder.join(format!(".probe-{}", std::process::id()));
         File::create(&probe)?.sync_all()?;
         std::fs::remove_file(&probe)?;
-        Ok(Logs { folder })
+        Ok(Logs { folder, disk: Arc::default() })
+    }
+
+    /// How the disk is.
+    pub fn disk(&self) -> Arc<Disk> {
+        Arc::clone(&self.disk)
     }
 
     /// Keeps what comes on one connection, until it ends.
@@ -61,10 +94,14 @@ impl Logs {
         let mut log = match self.log(hello) {
             Ok(log) => log,
             Err((status, e)) => {
+                if status == Status::Disk {
+                    self.disk.fails();
+                }
                 answer(&mut stream, status, 0).await?;
                 return Err(e);
             }
         };
+        self.disk.wrote(log.bytes);
         answer(&mut stream, Status::Stored, log.entries).await?;
         while let Some((kind, frame)) = next_frame(&mut stream).await? {
             // On a thread of its own: a slow disk must not stop the relaying of bytes.
@@ -74,6 +111,10 @@ impl Logs {
                 (log, synced)
             })
             .await?;
+            match &synced {
+                Ok(_) => self.disk.wrote(log.bytes),
+                Err(_) => self.disk.fails(),
+            }
             let told = match &synced {
                 Ok(true) => answer(&mut stream, Status::Stored, log.entries).await,
                 Ok(false) => Ok(()),
@@ -100,7 +141,7 @@ impl Logs {
             stored => find(&mut file, &hello.boot, stored).map_err(disk)?.ok_or_else(lost)?,
         };
         file.set_len(end).and_then(|()| file.seek(SeekFrom::End(0))).map_err(disk)?;
-        Ok(Log { file, entries: hello.stored, stored: hello.stored })
+        Ok(Log { file, bytes: end, entries: hello.stored, stored: hello.stored })
     }
 }
 
@@ -108,6 +149,8 @@ impl Logs {
 #[derive(Debug)]
 struct Log {
     file: File,
+    /// Its size.
+    bytes: u64,
     /// Entries written.
     entries: u64,
     /// Entries on disk.
@@ -118,6 +161,7 @@ impl Log {
     /// Writes a frame; after a checkpoint everything is on disk. True if it was one.
     fn append(&mut self, kind: Kind, frame: &[u8]) -> io::Result<bool> {
         self.file.write_all(frame)?;
+        self.bytes += frame.len() as u64;
         if kind == Kind::Entry {
             self.entries += 1;
         }
@@ -249,6 +293,7 @@ mod tests {
         enclave.send(Kind::Checkpoint, b"cp").await;
         assert_eq!(enclave.answer().await, (Status::Stored, 2));
         let acknowledged = std::fs::read(&path).unwrap();
+        assert_eq!(logs.disk().read(), (acknowledged.len() as u64, true));
         enclave.send(Kind::Entry, b"three").await;
         enclave.stream.write_all(&encode_frame_header(Kind::Entry, 10)).await.unwrap();
         enclave.end().await.unwrap_err();
@@ -299,6 +344,7 @@ mod tests {
         let (enclave, status, _) = Enclave::connect(&logs, 0).await;
         assert_eq!(status, Status::Disk);
         enclave.end().await.unwrap_err();
+        assert_eq!(logs.disk().read(), (0, false));
     }
 
     #[tokio::test]

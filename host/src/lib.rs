@@ -1,4 +1,4 @@
-//! The untrusted parent instance: relays bytes, serves blobs, keeps the audit log, starts the enclave.
+//! The untrusted parent instance: relays bytes, serves blobs, keeps the audit log, shows metrics, starts the enclave.
 //!
 //! Nothing here is trusted by anybody: the enclave checks each blob, the client checks the enclave, and what
 //! is relayed is TLS between the two, and what it keeps of the audit log is sealed and signed. So this room
@@ -15,4 +15,5 @@ pub mod blobs;
 pub mod egress;
 pub mod enclave;
 pub mod launch;
+pub mod metrics;
 pub mod relay;

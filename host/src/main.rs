@@ -5,12 +5,14 @@ use adyton_host::blobs::Release;
 use adyton_host::egress::Egress;
 use adyton_host::enclave::{Enclave, PortListener};
 use adyton_host::launch::{Launch, Running};
+use adyton_host::metrics::{Board, Server};
 use adyton_host::relay::{self, Counters, Limits, Listen, Listener};
-use adyton_wire::ports::{AUDIT_PORT, BLOB_PORT, EGRESS_PORT};
+use adyton_wire::ports::{AUDIT_PORT, BLOB_PORT, EGRESS_PORT, METRICS_PORT};
 use anyhow::{Context, Result, bail};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -63,6 +65,10 @@ struct Run {
     /// Where clients connect: ADDRESS:PORT or unix:PATH.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
     listen: Listen,
+    /// Serve metrics of this host and its enclave for Prometheus and `adyton status`, on 127.0.0.1:9464 if no
+    /// address is given. They hold nothing derived from content; anybody who reaches the address can read them.
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:9464")]
+    metrics: Option<SocketAddr>,
     /// An address that the enclave may be connected to, as example.org:443; may be repeated. What its tools reach is in its
     /// measured policy; nothing is reached that is not here, too.
     #[arg(long, value_name = "NAME:PORT")]
@@ -126,22 +132,20 @@ async fn serve(run: Run) -> Result<()> {
     let limits =
         Limits { connections: run.max_connections, idle: Duration::from_secs(run.idle), ..Limits::default() };
     let counters = Arc::new(Counters::default());
+    let metrics = Metrics::bind(&run, &counters, &logs).await?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     // A log that grows into a limit on the size of files is a full disk, and no reason to be killed.
     let _file_size = signal(SignalKind::from_raw(SIGXFSZ))?;
 
     let mut enclave = start(&run).await?;
-    if run.json {
-        println!("{}", json!({ "listening": address }));
-    } else {
-        println!("relaying {address} to the enclave");
-    }
+    announce(&address, metrics.as_ref(), run.json)?;
     let relaying = relay::run(listener, run.enclave.clone(), limits, Arc::clone(&counters));
     let outcome = tokio::select! {
         ended = relaying => ended.context("the listener"),
         ended = serve_blobs(blobs, release) => ended.context("the blob port"),
         ended = keep_logs(audit, logs) => ended.context("the audit port"),
+        () = show_metrics(metrics) => Ok(()),
         ended = connect(outside, Egress::new(run.egress.clone())) => ended.context("the egress port"),
         status = ended(&mut enclave) => Err(anyhow::anyhow!("the enclave ended ({})", status?)),
         _ = interrupt.recv() => Ok(()),
@@ -153,6 +157,19 @@ async fn serve(run: Run) -> Result<()> {
     }
     tell(&counters, run.json);
     outcome
+}
+
+fn announce(address: &str, metrics: Option<&Metrics>, json: bool) -> Result<()> {
+    let url = metrics.map(|metrics| &metrics.url);
+    if json {
+        println!("{}", json!({ "listening": address, "metrics": url }));
+        return Ok(());
+    }
+    println!("relaying {address} to the enclave");
+    if let Some(url) = url {
+        println!("metrics at {url}");
+    }
+    Ok(())
 }
 
 async fn start(run: &Run) -> Result<Option<Running>> {
@@ -200,6 +217,49 @@ async fn keep_logs(listener: PortListener, logs: Logs) -> std::io::Result<()> {
                 eprintln!("adyton-host: audit log: {e}");
             }
         });
+    }
+}
+
+/// What is needed to show metrics.
+struct Metrics {
+    server: Server,
+    url: String,
+    port: PortListener,
+    board: Arc<Board>,
+}
+
+impl Metrics {
+    /// Binds both ends, if metrics were asked for.
+    async fn bind(run: &Run, counters: &Arc<Counters>, logs: &Logs) -> Result<Option<Metrics>> {
+        let Some(address) = run.metrics else { return Ok(None) };
+        let server = Server::bind(address).await.context("metrics")?;
+        let url = server.url()?;
+        let port = run.enclave.listen(METRICS_PORT).context("the metrics port")?;
+        let board = Arc::new(Board::new(Arc::clone(counters), logs.disk()));
+        Ok(Some(Metrics { server, url, port, board }))
+    }
+}
+
+/// Takes the enclave's snapshots and serves the page; returns never. Trouble with either stops nothing else.
+async fn show_metrics(metrics: Option<Metrics>) {
+    let Some(Metrics { server, port, board, .. }) = metrics else { return std::future::pending().await };
+    tokio::join!(server.run(Arc::clone(&board)), take_snapshots(port, board));
+}
+
+async fn take_snapshots(port: PortListener, board: Arc<Board>) {
+    loop {
+        match port.accept().await {
+            Ok(stream) => {
+                let board = Arc::clone(&board);
+                tokio::spawn(async move {
+                    if let Err(e) = board.take(stream).await {
+                        eprintln!("adyton-host: metrics port: {e}");
+                    }
+                });
+            }
+            // Where descriptors have run out, the next try fails too.
+            Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
+        }
     }
 }
 

@@ -64,6 +64,8 @@ impl Default for Limits {
 /// Numbers for the operator: connections and bytes, nothing of what is in them.
 #[derive(Debug, Default)]
 pub struct Counters {
+    /// Connections relayed now.
+    pub open: AtomicU64,
     /// Connections relayed so far.
     pub relayed: AtomicU64,
     /// Connections refused because the limit was reached.
@@ -166,6 +168,7 @@ async fn relay(
         return Ok(());
     };
     counters.relayed.fetch_add(1, Ordering::Relaxed);
+    let _open = Open::one(&counters.open);
     let start = Instant::now();
     let last = Arc::new(AtomicU64::new(0));
     let watch = |stream, bytes| Watched { stream, start, last: Arc::clone(&last), bytes };
@@ -174,6 +177,22 @@ async fn relay(
     tokio::select! {
         ended = copy_bidirectional_with_sizes(&mut client, &mut inside, WRITE_PIECE, WRITE_PIECE) => ended.map(drop),
         () = silence(start, &last, limits.idle) => Ok(()),
+    }
+}
+
+/// Counts a connection while it lasts.
+struct Open<'a>(&'a AtomicU64);
+
+impl Open<'_> {
+    fn one(open: &AtomicU64) -> Open<'_> {
+        open.fetch_add(1, Ordering::Relaxed);
+        Open(open)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

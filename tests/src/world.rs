@@ -51,6 +51,8 @@ pub struct Plan {
     pub policy: Vec<(&'static str, String)>,
     /// A change to the release folder after it was made: what a lying host would do.
     pub tamper: Option<fn(&Path) -> Result<()>>,
+    /// The host serves metrics, on a free port.
+    pub metrics: bool,
     /// What the host shows goes to the terminal.
     pub show_host: bool,
 }
@@ -68,6 +70,7 @@ impl Plan {
             auditors: "[]".to_owned(),
             policy: Vec::new(),
             tamper: None,
+            metrics: false,
             show_host: false,
         }
     }
@@ -80,6 +83,7 @@ pub struct World {
     host: Child,
     lines: BufReader<ChildStdout>,
     address: String,
+    metrics: Option<String>,
 }
 
 impl World {
@@ -95,7 +99,7 @@ impl World {
         }
         let mut host = spawn_host(folder.path(), plan)?;
         let lines = BufReader::new(host.stdout.take().context("the host's output")?);
-        let mut world = World { folder, host, lines, address: String::new() };
+        let mut world = World { folder, host, lines, address: String::new(), metrics: None };
         world.wait_until_up()?;
         world.write_reference()?;
         Ok(world)
@@ -112,6 +116,7 @@ impl World {
             let said: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
             if let Some(address) = said.get("listening").and_then(|a| a.as_str()) {
                 address.clone_into(&mut self.address);
+                self.metrics = said.get("metrics").and_then(|url| url.as_str()).map(str::to_owned);
             }
             enclave |= said.get("enclave").is_some();
         }
@@ -144,6 +149,14 @@ impl World {
     /// The same, for the client library.
     pub fn target(&self) -> Target {
         Target::Tcp(self.address.clone())
+    }
+
+    /// Where the host serves metrics.
+    ///
+    /// # Errors
+    /// If the plan has none.
+    pub fn metrics(&self) -> Result<&str> {
+        self.metrics.as_deref().context("this world's host serves no metrics")
     }
 
     /// A file of this world.
@@ -329,6 +342,9 @@ fn spawn_host(folder: &Path, plan: &Plan) -> Result<Child> {
     for argument in ["--state".to_owned(), folder.display().to_string()].iter().chain(&plan.enclave_arguments)
     {
         command.arg("--simulator-arg").arg(argument);
+    }
+    if plan.metrics {
+        command.args(["--metrics", "127.0.0.1:0"]);
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     if !plan.show_host {

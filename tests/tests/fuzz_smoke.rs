@@ -274,6 +274,16 @@ fn audit_protocol() {
 }
 
 #[test]
+fn metrics_page() {
+    explore_named("metrics_page");
+}
+
+#[test]
+fn metrics_snapshot() {
+    explore_named("metrics_snapshot");
+}
+
+#[test]
 fn every_target_is_explored() {
     let this = include_str!("fuzz_smoke.rs");
     for target in TARGETS {

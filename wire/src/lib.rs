@@ -2,7 +2,7 @@
 //!
 //! | wall | module |
 //! |---|---|
-//! | host and enclave | [`ports`], [`hybrid`], [`blob`], [`manifest`], [`audit`], [`egress`] |
+//! | host and enclave | [`ports`], [`hybrid`], [`blob`], [`manifest`], [`audit`], [`egress`], [`metrics`] |
 //! | sentinel and worker | [`control`], [`channel`], [`tools`] |
 //!
 //! Promises
@@ -16,5 +16,6 @@ pub mod control;
 pub mod egress;
 pub mod hybrid;
 pub mod manifest;
+pub mod metrics;
 pub mod ports;
 pub mod tools;

@@ -12,5 +12,8 @@ pub const BLOB_PORT: u32 = 5001;
 /// The host listens here and keeps the enclave's audit log.
 pub const AUDIT_PORT: u32 = 5002;
 
-/// The host listens here and connects the enclave to addresses that its operator lists. (5003 is that of metrics.)
+/// The host may listen here for the enclave's metrics. Nothing in the enclave depends on it.
+pub const METRICS_PORT: u32 = 5003;
+
+/// The host listens here and connects the enclave to addresses that its operator lists.
 pub const EGRESS_PORT: u32 = 5004;

@@ -12,6 +12,7 @@ Exit codes:
   0  done, and everything that was to be verified holds
   1  a file, a setting or this program is at fault
   2  the command line is wrong
+  3  the enclave is not online (`adyton status --once`)
   4  the enclave cannot be reached, or the connection broke
   5  the enclave refused the request
   6  a receipt was refused
@@ -79,6 +80,17 @@ impl Failure {
     pub fn reference(message: impl ToString) -> Failure {
         let advice = "nothing was sent to an enclave; `adyton policy inspect` shows what the file says";
         Failure::new(9, "reference_refused", message, advice)
+    }
+
+    /// Code 3.
+    pub fn not_online(state: &str) -> Failure {
+        Failure::new(3, "not_online", format!("the enclave is {state}"), "")
+    }
+
+    /// Code 4.
+    pub fn metrics(message: impl ToString) -> Failure {
+        let advice = "start the host with --metrics, and name its address with --metrics URL";
+        Failure::new(4, "no_metrics", message, advice)
     }
 
     /// Codes 20 to 24.

@@ -11,8 +11,10 @@ mod pack;
 mod policy;
 mod receipt;
 mod reference;
+mod screen;
 mod show;
 mod show_policy;
+mod status;
 
 use crate::session::Target;
 use adyton_attestation::anchor::TrustAnchor;
@@ -83,6 +85,13 @@ enum Command {
     /// Verify, read and make proofs of the audit log that a host keeps for its enclave.
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Show the state of an enclave from its host's metrics: live, once, or as JSON. Nothing is verified.
+    #[command(after_help = "Examples:\n  adyton status\n  \
+                            adyton status --metrics http://127.0.0.1:9464/metrics --once\n  \
+                            adyton --json status --interval 10\n\n\
+                            Exit codes: 0 shown, or ended by Ctrl-C; 3 with --once, if the enclave is not online; 4 if \
+                            nothing answers at first.")]
+    Status(status::Status),
     /// Decide, as a person, about requests that wait for persons.
     #[command(subcommand)]
     Approve(approve::Approve),
@@ -298,6 +307,7 @@ async fn dispatch(anchor: &TrustAnchor, cli: Cli) -> Result<(), Failure> {
         }
         Command::Receipt(receipt) => receipt::run(anchor, &receipt, json),
         Command::Audit(audit) => audit::run(anchor, &audit, json),
+        Command::Status(status) => status::run(&status, json).await,
         Command::Approve(approve) => approve::approve(anchor, approve, json).await,
         Command::Operate(operate) => approve::operate(anchor, operate, json).await,
         Command::Endorse(endorse) => receipt::endorse(anchor, &endorse, json).await,

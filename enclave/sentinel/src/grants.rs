@@ -70,6 +70,11 @@ impl Grants {
         (until > now).then_some(granted)
     }
 
+    /// How many are open.
+    pub fn count(&self, now: Instant) -> u64 {
+        self.open.values().filter(|(_, until)| *until > now).count() as u64
+    }
+
     /// Forgets every grant: the worker that held them is gone.
     pub fn clear(&mut self) {
         self.open.clear();
@@ -113,7 +118,9 @@ mod tests {
     fn a_grant_is_good_once_and_for_its_time() {
         let (mut grants, now) = (Grants::default(), Instant::now());
         let id = grants.open(permit(), granted(), now).unwrap();
+        assert_eq!((grants.count(now), grants.count(now + LIFETIME)), (1, 0));
         assert_eq!(grants.consume(id, now), Some(granted()));
+        assert_eq!(grants.count(now), 0);
         assert_eq!(grants.consume(id, now), None);
         let id = grants.open(permit(), granted(), now).unwrap();
         assert_eq!(grants.consume(id, now + LIFETIME), None);

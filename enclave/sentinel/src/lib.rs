@@ -4,7 +4,8 @@
 //! gets descriptors and decisions, one by one.
 //!
 //! Reading order: [`run`], [`release`] (what is loaded and measured), [`supervisor`] (the life of a worker),
-//! [`desk`] (its questions), [`decision`] and [`token`] (who may do what), [`audit`] (what is recorded of it).
+//! [`desk`] (its questions), [`decision`] and [`token`] (who may do what), [`audit`] (what is recorded of it), [`metrics`]
+//! (what the operator may see).
 //!
 //! Promises
 //! - Nothing listens before the manifest is measured, PCR16 locked, and every blob checked.
@@ -20,6 +21,7 @@ pub mod device;
 pub mod egress;
 pub mod grants;
 pub mod labels;
+pub mod metrics;
 pub mod notary;
 pub mod people;
 pub mod release;
@@ -104,7 +106,11 @@ pub fn run(
             on_listening();
             Ok(listener)
         };
+        let metrics = desk.metrics().clone();
         let desk = Rc::new(RefCell::new(desk));
+        let counted = Rc::clone(&desk);
+        let snapshot = move || counted.borrow().snapshot();
+        tokio::task::spawn_local(metrics::push::run(metrics, snapshot, transport.clone()));
         let end = EnclaveEnd::Worker(
             Supervisor { desk, notary, release, program, transport: transport.clone() }.run(listen).await,
         );

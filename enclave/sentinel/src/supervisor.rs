@@ -147,6 +147,7 @@ impl Supervisor {
                 }
             }
             let epoch = self.desk.borrow().epoch();
+            self.desk.borrow().metrics().worker_ready();
             let end = match &listener {
                 Some(listener) => self.serve(&mut worker, listener).await,
                 None => return WorkerEnd::NotReady,
@@ -167,6 +168,7 @@ impl Supervisor {
 
     /// Records that a worker is gone.
     fn ended(&self, end: WorkerEnd, again: bool) -> WorkerEnd {
+        self.desk.borrow().metrics().worker_ended(again);
         self.note(&Event::WorkerEnded { reason: end.word(), again });
         end
     }
@@ -304,6 +306,7 @@ impl Supervisor {
                 let exporter: [u8; EXPORTER_LEN] =
                     exporter.try_into().map_err(|_| WorkerEnd::Protocol(ChannelError::Malformed))?;
                 self.note(&Event::Evidence);
+                self.desk.borrow().metrics().evidence();
                 self.attest(worker, id, nonce, exporter);
             }
         }
@@ -321,6 +324,7 @@ impl Supervisor {
     ) {
         let (desk, channel) = (Rc::clone(&self.desk), Rc::clone(&worker.channel));
         let (log, transport) = (desk.borrow().log().clone(), self.transport.clone());
+        let metrics = desk.borrow().metrics().clone();
         tokio::task::spawn_local(async move {
             let kept = log.kept_now(entry).await;
             let socket = match &reach {
@@ -328,6 +332,7 @@ impl Supervisor {
                 _ => None,
             };
             let decision = if kept && socket.is_some() == reach.is_some() {
+                metrics.granted();
                 decision
             } else {
                 if let Decision::Granted { grant, .. } = decision {
@@ -336,7 +341,9 @@ impl Supervisor {
                 if !kept {
                     log.refuse();
                 }
-                Decision::Denied(if kept { Denial::Unreachable } else { Denial::AuditUnavailable })
+                let denial = if kept { Denial::Unreachable } else { Denial::AuditUnavailable };
+                metrics.denied(denial);
+                Decision::Denied(denial)
             };
             let sockets: Vec<BorrowedFd<'_>> = socket.iter().map(OwnedFd::as_fd).collect();
             // If the worker is gone, the main loop sees it.

@@ -1,7 +1,7 @@
 //! `adyton-sim`: what `make run` and `make serve` start. A whole simulated world on one machine.
 
 use adyton_tests::simulation::ROOT_FILE;
-use adyton_tests::world::{MODEL_NAME, Plan, World, default_model};
+use adyton_tests::world::{MODEL_NAME, Plan, World, default_model, program};
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
@@ -52,7 +52,8 @@ fn go(cli: Cli) -> Result<ExitCode> {
         Some(path) => name_of(path),
     };
     let model = cli.model.map_or_else(default_model, Ok)?;
-    let plan = Plan { name, show_host: true, ..Plan::new(model) };
+    let metrics = matches!(cli.command, What::Serve { .. });
+    let plan = Plan { name, metrics, show_host: true, ..Plan::new(model) };
     // Ctrl-C goes to the whole group: host, enclave and client end, and then this program cleans up after them.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _guard = runtime.enter();
@@ -93,6 +94,12 @@ fn serve(world: &World, model: &str, listen: &str) -> Result<ExitCode> {
         world.path(ROOT_FILE).display(),
         world.reference_file().display(),
         world.path("token").display(),
+    );
+    // Metrics are verified by nobody, so the command that ships shows them as well as a simulated one.
+    println!(
+        "what an operator sees of it (docs/metrics.md):\n  {} status --metrics {}\n",
+        program("adyton")?.display(),
+        world.metrics()?
     );
     let mut proxy = client(world, "proxy")?;
     proxy.args(["--listen", listen, "--receipts"]).arg(world.path("receipts"));

@@ -18,6 +18,7 @@
 mod audit;
 mod crossing;
 mod evidence;
+mod metrics;
 mod policy;
 mod reference;
 mod screening;
@@ -29,6 +30,7 @@ mod weights;
 pub use audit::{audit_entry, audit_protocol, audit_record};
 pub use crossing::{blob_request_and_response, control_to_sentinel, hybrid_line, manifest};
 pub use evidence::{attestation_document, cbor_item, receipt, receipt_bundle, reference_values};
+pub use metrics::{metrics_page, metrics_snapshot};
 pub use policy::{bearer_token, guardrail_settings, issuers};
 pub use reference::{log_checkpoint, signed_reference};
 pub use screening::{guardrail_canonical, guardrail_personal};
@@ -73,6 +75,8 @@ pub const TARGETS: [Target; 25] = [
     Target { name: "audit_entry", run: audit_entry, seeds: audit::entry_seeds },
     Target { name: "audit_record", run: audit_record, seeds: audit::record_seeds },
     Target { name: "audit_protocol", run: audit_protocol, seeds: audit::protocol_seeds },
+    Target { name: "metrics_page", run: metrics_page, seeds: metrics::page_seeds },
+    Target { name: "metrics_snapshot", run: metrics_snapshot, seeds: metrics::seeds },
     Target { name: "shape", run: shape, seeds: shape::seeds },
 ];
 

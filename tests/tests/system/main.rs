@@ -10,6 +10,7 @@ mod bad_packs;
 mod hostile;
 mod hostile_people;
 mod lies;
+mod metrics;
 mod open_ai;
 mod ordinary;
 mod people;

@@ -31,8 +31,8 @@ when { context.purpose == "letters" && context.situation.approvals < 2 };
 pub(crate) const NAMES: [&str; 3] = ["ann", "bob", "eve"];
 
 /// A world with three approvers, of whom two restore.
-fn world(starts: &str) -> World {
-    World::start(&adyton_tests::world::Plan { policy: pack(starts), ..plan() }).unwrap()
+pub(crate) fn world(starts: &str) -> World {
+    World::start(&adyton_tests::world::Plan { policy: pack(starts), metrics: true, ..plan() }).unwrap()
 }
 
 /// What its policy pack has that others have not.

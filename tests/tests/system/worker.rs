@@ -1,7 +1,7 @@
 //! What the running worker may do, as the kernel tells it.
 
 use crate::support::world;
-use adyton_wire::ports::{AUDIT_PORT, BLOB_PORT, EGRESS_PORT};
+use adyton_wire::ports::{AUDIT_PORT, BLOB_PORT, EGRESS_PORT, METRICS_PORT};
 use std::collections::BTreeSet;
 use std::fs;
 
@@ -77,7 +77,7 @@ fn nobody_talks_to_whom_the_ports_do_not_name() {
         "the sentinel listens on the bus alone"
     );
     assert!(of(&sockets(worker), "01").is_empty(), "the worker listens");
-    let ports = [BLOB_PORT, AUDIT_PORT, EGRESS_PORT].map(|port| format!("_{port}"));
+    let ports = [BLOB_PORT, AUDIT_PORT, METRICS_PORT, EGRESS_PORT].map(|port| format!("_{port}"));
     let reached = of(&sockets(host), "03");
     assert!(reached.iter().all(|end| ports.contains(end)), "{reached:?}");
     assert!(reached.contains(&format!("_{AUDIT_PORT}")));

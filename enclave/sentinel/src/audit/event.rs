@@ -296,7 +296,7 @@ fn receipt(grant: u64, sequence: u64, account: &Account) -> Vec<(String, Scalar)
 }
 
 /// The code of a denial, as clients see it.
-fn code(denial: Denial) -> &'static str {
+pub(crate) fn code(denial: Denial) -> &'static str {
     match denial {
         Denial::TokenAbsent => "token_absent",
         Denial::TokenInvalid => "invalid_api_key",

@@ -168,6 +168,12 @@ impl Log {
         self.book.borrow().tree.size()
     }
 
+    /// How many entries the host has acknowledged, and how many it has not.
+    pub fn progress(&self) -> (u64, u64) {
+        let book = self.book.borrow();
+        (book.stored, book.tree.size().saturating_sub(book.stored))
+    }
+
     /// Appends an entry. `None` if no more can wait for the host: then what it records must not happen.
     pub fn append(&self, event: &Event<'_>) -> Option<Logged> {
         let appended = self.book.borrow_mut().append(event);

@@ -82,6 +82,7 @@ impl Desk {
         let pseudonym = verified.as_ref().ok().map(|principal| self.pseudonym(principal));
         let told = verified.and_then(|principal| self.told(&principal, wish, now));
         if let Err(denial) = told {
+            self.metrics.denied(denial);
             self.log.append(&Entry::Unheard { principal: pseudonym, denial });
         }
         told

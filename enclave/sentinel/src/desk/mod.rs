@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::decision::{DecisionPoint, Moment, Permit, Refusal};
 use crate::grants::{Granted, Grants, LIFETIME};
 use crate::labels::{Labels, Sessions};
+use crate::metrics::Metrics;
 use crate::people::approvers::{Approvers, ApproversError};
 use crate::people::holds::Subject;
 use crate::people::standing::Reason;
@@ -31,6 +32,7 @@ use adyton_attestation::receipt::ReceiptSigner;
 use adyton_behaviour::{Event, Outcome};
 use adyton_decision::PackError;
 use adyton_wire::control::{Action, Decision, Denial, Token};
+use adyton_wire::metrics::{Snapshot, State};
 use ring::digest::{Context, SHA256};
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -74,6 +76,7 @@ pub struct Desk {
     clock: Arc<Clock>,
     signer: Rc<ReceiptSigner>,
     log: Log,
+    metrics: Metrics,
     people: People,
     watch: Watch,
     tools: Tools,
@@ -134,6 +137,7 @@ impl Desk {
         let behaviour = adyton_behaviour::Settings::parse(&release.text("behaviour.toml"))?;
         Ok(Desk {
             auditors: auditors.len() as u64,
+            metrics: Metrics::new(simulated),
             log: Log::new(boot, Rc::clone(&signer), auditors, Arc::clone(&clock)),
             people: People::new(approvers, boot, clock.now()),
             watch: Watch::new(behaviour, clock.now()).ok_or(DeskError::Randomness)?,
@@ -179,6 +183,33 @@ impl Desk {
         &self.log
     }
 
+    /// The counters of this boot.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// What was counted, and what grants, holds, the log and the state are now.
+    pub fn snapshot(&self) -> Snapshot {
+        let (counted, now) = (self.metrics.snapshot(), Instant::now());
+        let (entries_kept, entries_pending) = self.log.progress();
+        let holds = self.people.holds.tally(now);
+        let state = match counted.state {
+            State::Online if !self.is_online() => State::Quarantined,
+            state => state,
+        };
+        Snapshot {
+            state,
+            grants_open: self.grants.count(now),
+            holds_pending: holds.pending,
+            holds_approved: holds.approved,
+            holds_denied: holds.denied,
+            holds_expired: holds.expired,
+            entries_kept,
+            entries_pending,
+            ..counted
+        }
+    }
+
     /// Which boot this is.
     pub fn boot(&self) -> &[u8; 16] {
         &self.facts.boot
@@ -200,6 +231,7 @@ impl Desk {
     /// Decides one request of the worker. With a grant comes the index of its entry in the audit log: it must
     /// be kept before the worker learns of the grant.
     pub fn decide(&mut self, asked: &Asked<'_>) -> (Decision, Option<u64>) {
+        let _timed = self.metrics.time_decision();
         let now = self.now();
         let seconds = now.time.as_millis() / 1000;
         let principal = match self.issuers.verify(&asked.token.0, asked.attested, seconds) {
@@ -356,6 +388,7 @@ impl Desk {
         asked: &Asked<'_>,
         event: Option<Event>,
     ) -> (Decision, Option<u64>) {
+        self.metrics.denied(denial);
         let said_no = matches!(denial, Denial::Forbidden | Denial::Deferred | Denial::Declined);
         if let Some(event) = event.filter(|_| said_no) {
             self.observe(&Event { outcome: Outcome::Denied, ..event });
@@ -388,6 +421,7 @@ impl Desk {
     }
 
     fn note_state(&self) {
+        self.metrics.state_changed();
         let (epoch, offline) = (self.people.standing.epoch(), self.people.standing.offline());
         self.log.append(&Entry::State { epoch, offline: offline.map(Reason::words) });
     }

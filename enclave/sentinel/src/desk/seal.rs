@@ -70,6 +70,7 @@ impl Desk {
             logged: Some(logged),
         };
         let receipt = self.signer.sign(&body).map_err(|_| "not signed")?;
+        self.metrics.sealed(now.duration_since(granted.since));
         Ok((receipt, logged.index))
     }
 

@@ -69,10 +69,25 @@ pub struct Pending {
     pub new: bool,
 }
 
+/// How many holds wait, and what came of the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Waiting for a person.
+    pub pending: u64,
+    /// Approved by as many as were wanted.
+    pub approved: u64,
+    /// Denied by one.
+    pub denied: u64,
+    /// At their end without either.
+    pub expired: u64,
+}
+
 /// All holds.
 #[derive(Debug, Default)]
 pub struct Holds {
     all: HashMap<[u8; 16], Hold>,
+    /// Of those that are gone, and of votes.
+    past: Tally,
 }
 
 impl Holds {
@@ -91,6 +106,7 @@ impl Holds {
         if let Some(hold) = self.of(&subject).map(|(name, _)| *name) {
             return self.waiting(hold, persons, now);
         }
+        self.past.expired = self.tally(now).expired;
         self.all.retain(|_, hold| hold.ends > now);
         let each = self.all.values().filter(|hold| hold.subject.principal == subject.principal).count();
         if self.all.len() >= MAX_HOLDS || each >= MAX_EACH {
@@ -107,6 +123,7 @@ impl Holds {
     fn waiting(&mut self, name: [u8; 16], persons: u8, now: Instant) -> Result<Pending, Denial> {
         let Some(hold) = self.all.get_mut(&name) else { return Err(Denial::NoSuchHold) };
         if hold.ends <= now {
+            self.past.expired += u64::from(hold.is_waiting());
             self.all.remove(&name);
             return Err(Denial::Unanswered);
         }
@@ -137,11 +154,22 @@ impl Holds {
             return Err(NotCounted);
         }
         if allow {
+            let before = hold.is_waiting();
             hold.allowed.insert(voter);
+            self.past.approved += u64::from(before && !hold.is_waiting());
         } else {
             hold.state = State::Declined;
+            self.past.denied += 1;
         }
         Ok(if allow { hold.shown.persons.saturating_sub(hold.count()) } else { 0 })
+    }
+
+    /// How many wait, and what came of the others.
+    pub fn tally(&self, now: Instant) -> Tally {
+        let waiting = || self.all.values().filter(|hold| hold.is_waiting());
+        let pending = waiting().filter(|hold| hold.ends > now).count() as u64;
+        let expired = waiting().filter(|hold| hold.ends <= now).count() as u64;
+        Tally { pending, expired: self.past.expired.saturating_add(expired), ..self.past }
     }
 
     /// Whose request a hold is for.
@@ -204,6 +232,11 @@ impl Holds {
 }
 
 impl Hold {
+    /// Whether it is open and lacks a yes.
+    fn is_waiting(&self) -> bool {
+        self.state == State::Open && self.count() < self.shown.persons
+    }
+
     fn count(&self) -> u8 {
         u8::try_from(self.allowed.len()).unwrap_or(u8::MAX)
     }
@@ -285,6 +318,28 @@ mod tests {
         ] {
             assert_eq!((holds.approvals(&other, over), holds.lend(&other)), (0, None));
         }
+    }
+
+    #[test]
+    fn what_came_of_each_hold_is_counted_once() {
+        let (mut holds, now) = (Holds::default(), Instant::now());
+        let of = |n: u8| Subject { request: [n; 32], ..SUBJECT };
+        let mut open = |n: u8| holds.wait(of(n), shown(1), now).unwrap().hold;
+        let (yes, no, _never) = (open(1), open(2), open(3));
+        assert_eq!(holds.tally(now), Tally { pending: 3, ..Tally::default() });
+        for voter in 0..2 {
+            holds.vote(&yes, &[1; 32], voter, true, now).unwrap_or_default();
+        }
+        assert_eq!(holds.vote(&no, &[2; 32], 0, false, now), Ok(0));
+        let counted = Tally { pending: 1, approved: 1, denied: 1, expired: 0 };
+        assert_eq!(holds.tally(now), counted);
+        let over = now + LIFETIME;
+        let expired = Tally { pending: 0, expired: 1, ..counted };
+        assert_eq!(holds.tally(over), expired);
+        // Those that are over go, and are still counted.
+        assert_eq!(holds.wait(of(3), shown(1), over), Err(Denial::Unanswered));
+        holds.wait(of(4), shown(1), over).unwrap();
+        assert_eq!(holds.tally(over), Tally { pending: 1, ..expired });
     }
 
     #[test]

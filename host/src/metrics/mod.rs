@@ -1,0 +1,128 @@
+//! The operator's view: what the enclave tells of itself, beside what the host counts, for Prometheus.
+//!
+//! Promises
+//! - Every name and every word is fixed in the source; the rest is numbers. What the enclave says is bounded and
+//!   cannot add a line.
+//! - What is old is not shown as present: without a fresh snapshot the enclave is down, and its numbers are left out.
+//!
+//! Does not: vouch for anything. Whoever reads this page reads what the host says, and the enclave's numbers came
+//! over a bus on which the host may say anything too.
+//!
+//! Trusts: nobody; a snapshot is of one size, and of two connections the later one counts.
+
+mod page;
+mod server;
+mod text;
+
+pub use server::Server;
+
+use crate::audit::Disk;
+use crate::enclave::Stream;
+use crate::relay::Counters;
+use adyton_wire::metrics::{SNAPSHOT_LEN, Snapshot};
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::io::AsyncReadExt;
+
+/// A snapshot that is older says nothing of now. They come each second: four may be late.
+const FRESH: Duration = Duration::from_secs(5);
+
+/// What is known of the enclave and of this host.
+#[derive(Debug)]
+pub struct Board {
+    since: Instant,
+    relay: Arc<Counters>,
+    disk: Arc<Disk>,
+    enclave: Mutex<Enclave>,
+}
+
+/// What the enclave has said.
+#[derive(Debug, Default)]
+struct Enclave {
+    last: Option<Seen>,
+    /// The number of the connection that counts: the latest.
+    connection: u64,
+    boots: u64,
+}
+
+/// The last snapshot.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    snapshot: Snapshot,
+    at: Instant,
+    /// The connection that it came on is still there.
+    connected: bool,
+}
+
+impl Board {
+    /// Nothing is known of the enclave yet.
+    pub fn new(relay: Arc<Counters>, disk: Arc<Disk>) -> Board {
+        Board { since: Instant::now(), relay, disk, enclave: Mutex::default() }
+    }
+
+    /// Takes snapshots from one connection until it ends, or a later one comes.
+    ///
+    /// # Errors
+    /// If the connection breaks or speaks another protocol.
+    pub async fn take(&self, mut stream: Box<dyn Stream>) -> io::Result<()> {
+        let connection = self.begin();
+        let taken = loop {
+            let mut bytes = [0; SNAPSHOT_LEN];
+            match stream.read_exact(&mut bytes).await {
+                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => break Ok(()),
+                Err(e) => break Err(e),
+                Ok(_) => {}
+            }
+            match Snapshot::decode(&bytes) {
+                Ok(snapshot) if self.note(connection, snapshot) => {}
+                Ok(_superseded) => break Ok(()),
+                Err(e) => break Err(io::Error::new(io::ErrorKind::InvalidData, e)),
+            }
+        };
+        self.end(connection);
+        taken
+    }
+
+    /// The page for Prometheus, as of `now`.
+    pub fn page(&self, now: Instant) -> String {
+        page::write(self, now)
+    }
+
+    fn begin(&self) -> u64 {
+        let mut enclave = self.lock();
+        enclave.connection += 1;
+        enclave.connection
+    }
+
+    /// False if a later connection has come.
+    fn note(&self, connection: u64, snapshot: Snapshot) -> bool {
+        let mut enclave = self.lock();
+        if enclave.connection != connection {
+            return false;
+        }
+        // Time that goes back is another boot's.
+        if enclave.last.is_none_or(|last| snapshot.uptime_s < last.snapshot.uptime_s) {
+            enclave.boots += 1;
+        }
+        enclave.last = Some(Seen { snapshot, at: Instant::now(), connected: true });
+        true
+    }
+
+    fn end(&self, connection: u64) {
+        let mut enclave = self.lock();
+        if enclave.connection == connection
+            && let Some(last) = &mut enclave.last
+        {
+            last.connected = false;
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Enclave> {
+        // Whoever panicked with the lock left whole numbers behind.
+        self.enclave.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;
