@@ -290,7 +290,12 @@ impl Supervisor {
                 }
             }
             ToSentinel::People { id, token, attested, wish } => {
+                let was_online = self.desk.borrow().is_online();
                 let told = self.desk.borrow_mut().hear(&token, attested, &wish);
+                // Whoever is told that the state has changed finds it changed.
+                if self.desk.borrow().is_online() != was_online {
+                    self.lease(worker).await?;
+                }
                 return worker.send(&ToWorker::People(id, told), &[]).await;
             }
             ToSentinel::Called { grant, bytes, came } => self.desk.borrow_mut().called(grant, bytes, came),
