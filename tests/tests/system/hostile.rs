@@ -2,8 +2,9 @@
 //! denied. It gets no more than policies allow, and what it does is in the log.
 
 use crate::puppet::{
-    Ear, PUPPET, Puppet, account, encoded, entries, entries_with, generate, of, puppets, question, token,
+    Ear, PUPPET, Puppet, account, encoded, entries_with, generate, of, puppets, question, token,
 };
+use crate::support::entries;
 use adyton_tests::world::{MODEL_NAME, World, policy_folder};
 use adyton_wire::channel::MAX_FRAME;
 use adyton_wire::control::{Account, Action, Decision, Denial, GrantId, ToSentinel, ToWorker};

@@ -1,12 +1,11 @@
 //! The other end of `adyton-sim-puppet`: what a worker says that has been taken over, and what it hears.
 
-use crate::support::HANG;
-use adyton_client::audit::Auditor;
-use adyton_tests::world::{AUDIT_FOLDER, MODEL_NAME, Plan, World, program};
+use crate::support::{HANG, audited, entries};
+use adyton_tests::world::{MODEL_NAME, Plan, World, program};
 use adyton_wire::control::{
     Account, Action, Decision, Denial, GrantId, ToSentinel, ToWorker, Token, Told, Wish,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::path::Path;
 use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,25 +17,11 @@ pub(crate) const PUPPET: &str = "adyton-sim-puppet";
 
 /// A world whose worker obeys. An auditor's key is in `auditor.key`.
 pub(crate) fn puppets(policy: Vec<(&'static str, String)>) -> World {
-    let (auditor, key) = Auditor::generate().unwrap();
-    let auditors = json!([{ "name": "ann", "x25519": hex::encode(auditor.public()) }]).to_string();
     let worker = program(PUPPET).unwrap().display().to_string();
     // Nobody reads the weights: any file will do.
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
     let enclave_arguments = vec!["--worker".into(), worker];
-    let world = World::start(&Plan { enclave_arguments, auditors, policy, ..Plan::new(model) }).unwrap();
-    std::fs::write(world.path("auditor.key"), key.as_bytes()).unwrap();
-    world
-}
-
-/// The entries that are on the host's disk.
-pub(crate) fn entries(world: &World) -> Vec<Value> {
-    let mut show = world.client().unwrap();
-    show.args(["--json", "audit", "show"]).arg(world.path(AUDIT_FOLDER));
-    let shown = show.arg("--auditor-key").arg(world.path("auditor.key")).output().unwrap();
-    assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
-    let shown = String::from_utf8(shown.stdout).unwrap();
-    shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    audited(Plan { enclave_arguments, policy, ..Plan::new(model) })
 }
 
 /// The entries of one kind.

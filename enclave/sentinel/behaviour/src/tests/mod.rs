@@ -2,7 +2,7 @@
 
 use crate::chance::Chance;
 use crate::conformal::Calibration;
-use crate::event::{Action, Event, Outcome};
+use crate::event::{Action, Event};
 use crate::features::{COUNT, NAMES};
 use crate::forest::Forest;
 use crate::profile::{MAX_SIZE, Profile};
@@ -20,23 +20,11 @@ fn event(principal: u16, at_ms: u64) -> Event {
     let mut name = [0; 32];
     name[..2].copy_from_slice(&principal.to_le_bytes());
     Event {
-        at_ms,
-        principal: name,
-        session: 1,
-        purpose: 1,
-        action: Action::Generate,
-        outcome: Outcome::Permitted,
         prompt_bytes: Some(100),
         max_tokens: Some(100),
         response_bytes: Some(100),
         duration_ms: Some(100),
-        findings: None,
-        guard_score: None,
-        refused: None,
-        collections: Vec::new(),
-        passages: Vec::new(),
-        tool: None,
-        entropy: None,
+        ..Event::new(at_ms, name, 1, 1, Action::Generate)
     }
 }
 
