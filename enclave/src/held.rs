@@ -1,7 +1,8 @@
 //! The texts of requests that wait for persons, so that whoever may approve them can read them.
 //!
 //! Promises
-//! - A text is kept until its hold ends at most, is shown only after the sentinel has shown its hold, and is wiped.
+//! - A text is shown only after the sentinel has shown its hold, never after the hold's end, and is wiped when it is let go: at the
+//!   next keeping after that end.
 //! - What is kept is bounded; where there is no room, the approver sees the hold and not the text.
 
 use std::collections::HashMap;

@@ -8,7 +8,7 @@
 
 use crate::enclave::Stream;
 use adyton_wire::blob::WRITE_PIECE;
-use adyton_wire::egress::{MAX_ADDRESS, Reply};
+use adyton_wire::egress::Reply;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
@@ -68,7 +68,6 @@ impl Egress {
 
 async fn read_address(enclave: &mut Box<dyn Stream>) -> io::Result<String> {
     let length = usize::from(enclave.read_u8().await?);
-    debug_assert!(length <= MAX_ADDRESS);
     let mut address = vec![0; length];
     enclave.read_exact(&mut address).await?;
     String::from_utf8(address).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))

@@ -8,9 +8,6 @@
 //! Does not: protect anything. What the host connects to is not known to be what was asked for; TLS that ends in the enclave
 //! tells.
 
-/// Longest address, in bytes: a name of 253 and a port leave the length in one byte.
-pub const MAX_ADDRESS: usize = 255;
-
 /// What the host answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply {

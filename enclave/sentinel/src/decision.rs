@@ -111,6 +111,22 @@ impl DecisionPoint {
     }
 }
 
+/// Having a `Reach` tells you that the measured policy permits something to leave for this address. Made by
+/// [`DecisionPoint::may_reach`] alone; [`crate::egress::open`] takes it.
+///
+/// ```compile_fail,E0423
+/// let forged = adyton_sentinel::decision::Reach("anywhere:443".to_owned());
+/// ```
+#[derive(Debug)]
+pub struct Reach(String);
+
+impl Reach {
+    /// `name:port`
+    pub fn address(&self) -> &str {
+        &self.0
+    }
+}
+
 impl DecisionPoint {
     /// Decides whether something may leave the enclave for `destination`, on behalf of `principal`.
     ///
@@ -123,7 +139,7 @@ impl DecisionPoint {
         purpose: &str,
         bytes: u32,
         moment: Moment,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Reach, Refusal> {
         let question = Question {
             principal: facts(principal),
             action: "Egress".to_owned(),
@@ -132,7 +148,7 @@ impl DecisionPoint {
             amounts: amounts(&[("bytes", bytes)]),
             situation: situation(moment),
         };
-        self.permit(&question).map(drop)
+        self.permit(&question).map(|_permit| Reach(destination.to_owned()))
     }
 
     /// Whether a destination is outside of the organisation. One of which nothing is known is.

@@ -11,7 +11,7 @@
 //! - When the worker ends, every client's socket ends with it: nobody else holds one.
 
 use crate::audit::event::Event;
-use crate::desk::{Asked, Desk};
+use crate::desk::{Asked, Desk, Due};
 use crate::egress;
 use crate::notary::Notary;
 use crate::release::Release;
@@ -19,8 +19,8 @@ use crate::transport::{Accepted, Listener, Transport};
 use crate::watch::LESSONS;
 use adyton_attestation::binding::{EXPORTER_LEN, Role, SessionBinding, spki_sha384};
 use adyton_wire::channel::{self, Channel, ChannelError};
-use adyton_wire::control::{Action, Decision, Denial, ToSentinel, ToWorker};
-use std::cell::RefCell;
+use adyton_wire::control::{Decision, Denial, ToSentinel, ToWorker};
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
@@ -192,7 +192,7 @@ impl Supervisor {
             .spawn()
             .map_err(WorkerEnd::Start)?;
         let channel = Rc::new(Channel::new(ours).map_err(WorkerEnd::Start)?);
-        let mut worker = Worker { child, channel, spki_sha384: [0; 48] };
+        let mut worker = Worker { child, channel, spki_sha384: [0; 48], leased: Cell::new(false) };
         let start = ToWorker::Start {
             guardrails: self.release.text("guardrails.toml"),
             peers: self.release.text("peers.json"),
@@ -241,7 +241,9 @@ impl Supervisor {
 
     /// Renews the lease, or says that there is none.
     async fn lease(&self, worker: &Worker) -> Result<(), WorkerEnd> {
-        let lease = if self.desk.borrow().is_online() { LEASE } else { Duration::ZERO };
+        let online = self.desk.borrow().is_online();
+        worker.leased.set(online);
+        let lease = if online { LEASE } else { Duration::ZERO };
         let valid_for_ms = u32::try_from(lease.as_millis()).unwrap_or(0);
         worker.send(&ToWorker::Lease { valid_for_ms }, &[]).await
     }
@@ -261,13 +263,17 @@ impl Supervisor {
 
     /// Answers one message; then the worker learns of a change of the state, if there was one.
     async fn answer(&mut self, worker: &Worker, message: ToSentinel) -> Result<(), WorkerEnd> {
-        let was_online = self.desk.borrow().is_online();
         self.reply(worker, message).await?;
         let kill = self.desk.borrow_mut().must_kill();
         if kill {
             return Err(WorkerEnd::Killed);
         }
-        if self.desk.borrow().is_online() == was_online { Ok(()) } else { self.lease(worker).await }
+        self.reflect(worker).await
+    }
+
+    /// Tells the worker of a change of the state, if it has not been told.
+    async fn reflect(&self, worker: &Worker) -> Result<(), WorkerEnd> {
+        if self.desk.borrow().is_online() == worker.leased.get() { Ok(()) } else { self.lease(worker).await }
     }
 
     async fn reply(&mut self, worker: &Worker, message: ToSentinel) -> Result<(), WorkerEnd> {
@@ -277,25 +283,14 @@ impl Supervisor {
                 let asked = Asked { token: &token, attested, session, action: &action };
                 let decided = self.desk.borrow_mut().decide(&asked);
                 match decided {
-                    (decision, Some(entry)) => {
-                        let reach = match &action {
-                            Action::CallTool { tool, .. } => {
-                                self.desk.borrow().destination(tool).map(str::to_owned)
-                            }
-                            Action::ListModels | Action::Generate { .. } => None,
-                        };
-                        self.grant_when_kept(worker, id, (decision, entry), reach);
-                    }
+                    (decision, Some(due)) => self.grant_when_kept(worker, id, decision, due),
                     (decision, None) => return worker.send(&ToWorker::Decision(id, decision), &[]).await,
                 }
             }
             ToSentinel::People { id, token, attested, wish } => {
-                let was_online = self.desk.borrow().is_online();
                 let told = self.desk.borrow_mut().hear(&token, attested, &wish);
                 // Whoever is told that the state has changed finds it changed.
-                if self.desk.borrow().is_online() != was_online {
-                    self.lease(worker).await?;
-                }
+                self.reflect(worker).await?;
                 return worker.send(&ToWorker::People(id, told), &[]).await;
             }
             ToSentinel::Called { grant, bytes, came } => self.desk.borrow_mut().called(grant, bytes, came),
@@ -320,23 +315,19 @@ impl Supervisor {
 
     /// Hands a grant over once its entry is on the host's disk, with a socket to where it reaches if it reaches anywhere;
     /// takes it back if either is not in time.
-    fn grant_when_kept(
-        &self,
-        worker: &Worker,
-        id: u64,
-        (decision, entry): (Decision, u64),
-        reach: Option<String>,
-    ) {
+    fn grant_when_kept(&self, worker: &Worker, id: u64, decision: Decision, due: Due) {
+        let Due { entry, reach } = due;
         let (desk, channel) = (Rc::clone(&self.desk), Rc::clone(&worker.channel));
         let (log, transport) = (desk.borrow().log().clone(), self.transport.clone());
         let metrics = desk.borrow().metrics().clone();
         tokio::task::spawn_local(async move {
             let kept = log.kept_now(entry).await;
-            let socket = match &reach {
-                Some(address) if kept => egress::open(&transport, address).await,
-                _ => None,
+            let reaches = reach.is_some();
+            let socket = match reach.filter(|_| kept) {
+                Some(reach) => egress::open(&transport, reach).await,
+                None => None,
             };
-            let decision = if kept && socket.is_some() == reach.is_some() {
+            let decision = if kept && socket.is_some() == reaches {
                 metrics.granted();
                 decision
             } else {
@@ -387,6 +378,8 @@ struct Worker {
     child: Child,
     channel: Rc<Channel>,
     spki_sha384: [u8; 48],
+    /// Whether it was last told that it has a lease.
+    leased: Cell<bool>,
 }
 
 impl Worker {

@@ -5,6 +5,7 @@
 //!
 //! Trusts: `tools.toml` of the measured policy pack.
 
+use adyton_attestation::tls::tool_config;
 use adyton_wire::tools::{MAX_TOOLS, Tool, is_name};
 use std::collections::BTreeMap;
 use thiserror::Error;
@@ -61,7 +62,9 @@ impl Tools {
             if !is_name(name) {
                 return Err(ToolsError::Name);
             }
-            if let Some(fault) = tool.fault() {
+            let root =
+                || tool_config(tool.root.as_bytes()).err().map(|_| "root must be a certificate in PEM");
+            if let Some(fault) = tool.fault().or_else(root) {
                 return Err(ToolsError::Fault { name: name.clone(), fault });
             }
         }
@@ -82,12 +85,13 @@ impl Tools {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine as _;
 
     const FLIGHTS: &str = r#"
         [flights]
         about = "the state of a flight"
         destination = "flights.test:443"
-        root = ""
+        root = "ROOT"
         path = "/v1/flights/{number}"
         max_bytes = 4096
         timeout_ms = 3000
@@ -99,19 +103,31 @@ mod tests {
         max_bytes = 8
     "#;
 
+    /// The tool, with a certificate for a root.
+    fn flights() -> String {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let root = rcgen::CertificateParams::new(Vec::new()).unwrap().self_signed(&key).unwrap();
+        let text = base64::prelude::BASE64_STANDARD.encode(root.der());
+        FLIGHTS
+            .replace("ROOT", &format!("-----BEGIN CERTIFICATE-----\\n{text}\\n-----END CERTIFICATE-----\\n"))
+    }
+
     #[test]
     fn tools_are_read_strictly() {
+        let flights = flights();
+        let rootless = Tools::parse(FLIGHTS).unwrap_err().to_string();
+        assert_eq!(rootless, "tools.toml: flights: root must be a certificate in PEM");
         assert!(Tools::parse(include_str!("../../policy/tools.toml")).unwrap().list().is_empty());
-        let read = Tools::parse(FLIGHTS).unwrap();
+        let read = Tools::parse(&flights).unwrap();
         assert_eq!(read.get("flights").unwrap().host(), "flights.test");
         assert!(read.get("trains").is_none());
-        let fault = Tools::parse(&FLIGHTS.replace("{number}", "{date}")).unwrap_err().to_string();
+        let fault = Tools::parse(&flights.replace("{number}", "{date}")).unwrap_err().to_string();
         assert!(fault.starts_with("tools.toml: flights: each {name}"), "{fault}");
-        let unknown = Tools::parse(&FLIGHTS.replace("private", "secret")).unwrap_err();
+        let unknown = Tools::parse(&flights.replace("private", "secret")).unwrap_err();
         assert!(matches!(unknown, ToolsError::Syntax { line: 9, .. }), "{unknown}");
-        let named = FLIGHTS.replace("[flights", "[\"Flights!\"");
+        let named = flights.replace("[flights", "[\"Flights!\"");
         assert!(matches!(Tools::parse(&named).unwrap_err(), ToolsError::Name));
-        let many: String = (0..=MAX_TOOLS).map(|n| FLIGHTS.replace("[flights", &format!("[t{n}"))).collect();
+        let many: String = (0..=MAX_TOOLS).map(|n| flights.replace("[flights", &format!("[t{n}"))).collect();
         assert!(matches!(Tools::parse(&many).unwrap_err(), ToolsError::TooMany(_)));
     }
 }

@@ -42,29 +42,53 @@ pub struct Said {
 /// Listens to a turn until it is over.
 pub(crate) async fn listen(house: &House, mut tokens: TokenStream, written: Option<Written>) -> Turn {
     let Some(written) = written else { return Turn::Words(tokens) };
-    let mut screen = OutputScreen::new(house.guardrail.clone());
-    let (mut came, mut said, mut whole) = (Vec::new(), Released::nothing(), false);
+    let mut ear = Ear::new(OutputScreen::new(house.guardrail.clone()));
+    let mut came = Vec::new();
     while let Some((answer, event)) = tokens.next().await {
-        let output = match &event {
-            Event::Text(text, _) => Some(screen.push(text.expose())),
-            Event::Finished(..) => Some(screen.finish()),
-            Event::Cut => None,
-        };
-        whole = matches!(event, Event::Finished(..));
-        let over = whole || output.is_none();
+        let over = ear.hear(&event);
         came.push((answer, event));
-        match output {
-            Some(Output::Clear(released)) => said = said.and(&released),
-            // What is blocked is no call; the answer's own screen will say so.
-            Some(Output::Blocked) => whole = false,
-            None => {}
-        }
         if over {
             break;
         }
     }
-    let calls = if whole { tools::find(&said, written, || Some(String::new())).calls } else { Vec::new() };
-    if calls.is_empty() { Turn::Words(tokens.replay(came)) } else { Turn::Calls(Said { text: said, calls }) }
+    match ear.said(written) {
+        Some(said) => Turn::Calls(said),
+        None => Turn::Words(tokens.replay(came)),
+    }
+}
+
+/// What was heard of a turn.
+struct Ear {
+    screen: OutputScreen,
+    text: Released,
+    whole: bool,
+}
+
+impl Ear {
+    fn new(screen: OutputScreen) -> Ear {
+        Ear { screen, text: Released::nothing(), whole: false }
+    }
+
+    /// Takes the next event. True if nothing more needs to be heard.
+    fn hear(&mut self, event: &Event) -> bool {
+        let output = match event {
+            Event::Text(text, _) => self.screen.push(text.expose()),
+            Event::Finished(..) => self.screen.finish(),
+            Event::Cut => return true,
+        };
+        // What is blocked calls nothing, whatever it said before; the answer's own screen will say so.
+        let Output::Clear(released) = output else { return true };
+        self.text = std::mem::replace(&mut self.text, Released::nothing()).and(&released);
+        self.whole = matches!(event, Event::Finished(..));
+        self.whole
+    }
+
+    /// The calls, if the turn is whole and has any.
+    fn said(self, written: Written) -> Option<Said> {
+        let found = self.whole.then(|| tools::find(&self.text, written, || Some(String::new())).calls);
+        let calls = found.filter(|calls| !calls.is_empty())?;
+        Some(Said { text: self.text, calls })
+    }
 }
 
 /// Makes the calls of a turn and puts them and their results behind the prompt.
@@ -99,8 +123,8 @@ pub async fn answer_calls(
 
 /// A result with where it comes from, told apart from what surrounds it: it cannot end its own mark, nor begin a call.
 fn as_data(tool: &str, result: &str) -> String {
-    let marked = result.replace("<tool_", "(tool_").replace("</tool_", "(/tool_");
-    format!("[result of {tool}]\n{marked}")
+    // The name, too: where there is no such tool, it is the model's word.
+    format!("[result of {tool}]\n{result}").replace("<tool_", "(tool_").replace("</tool_", "(/tool_")
 }
 
 fn refused(house: &House, not: Option<NotGranted>, text: &str) -> ApiError {
@@ -125,6 +149,8 @@ pub(crate) fn next(form: Form, turns: usize) -> Form {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use adyton_engine::{FinishReason, Usage};
+    use adyton_guardrail::{Guardrail, Settings};
 
     #[test]
     fn a_result_cannot_write_its_way_out_of_its_mark() {
@@ -132,5 +158,28 @@ mod tests {
         let told = tools::response(&as_data("weather", hostile));
         assert!(told.starts_with("<tool_response>\n[result of weather]\nsunny"), "{told}");
         assert_eq!((told.matches("<tool_").count(), told.matches("</tool_").count()), (1, 1), "{told}");
+    }
+    #[test]
+    fn only_a_whole_turn_that_is_not_blocked_calls() {
+        let settings = include_str!("../../policy/guardrails.toml");
+        let guardrail = Guardrail::new(Settings::parse(settings).unwrap(), []);
+        let call = "<tool_call>\n{\"name\": \"weather\", \"arguments\": {}}\n</tool_call>";
+        let end = || Event::Finished(FinishReason::Stop, Usage::default());
+        let calls = |events: &[Event]| {
+            let mut ear = Ear::new(OutputScreen::new(guardrail.clone()));
+            for event in events {
+                if ear.hear(event) {
+                    break;
+                }
+            }
+            ear.said(Written::Tagged).map_or(0, |said| said.calls.len())
+        };
+        let text = |text: &str| Event::Text(Text::from(text), Vec::new());
+        assert_eq!(calls(&[text(call), end()]), 1);
+        assert_eq!(calls(&[text(call), Event::Cut]), 0);
+        assert_eq!(calls(&[text(call)]), 0);
+        assert_eq!(calls(&[text("words"), end()]), 0);
+        let key = "\n-----BEGIN RSA PRIVATE KEY-----\n";
+        assert_eq!(calls(&[text(call), text(key), text("x"), end()]), 0, "blocked after a call");
     }
 }

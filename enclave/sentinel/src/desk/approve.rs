@@ -2,7 +2,8 @@
 //!
 //! Promises
 //! - Only an approver of `approvers.json` whom the policy permits `Approve` is told anything.
-//! - Every hold, vote, order and change of the state is an entry of the audit log.
+//! - No hold without its entry in the audit log. Votes, orders and changes of the state are entries too; one that finds no room is
+//!   counted by the log, and is not undone for that: to take the AI offline must not wait for a disk.
 //!
 //! Does not: keep the text of a request. The worker does, and shows it to whoever may see the hold.
 

@@ -16,7 +16,7 @@ use crate::audit::Log;
 use crate::audit::auditors::{self, AuditorsError};
 use crate::audit::event::Event as Entry;
 use crate::clock::Clock;
-use crate::decision::{DecisionPoint, Moment, Permit, Refusal};
+use crate::decision::{DecisionPoint, Moment, Permit, Reach, Refusal};
 use crate::grants::{Granted, Grants, LIFETIME};
 use crate::labels::{Labels, Sessions};
 use crate::metrics::Metrics;
@@ -102,6 +102,15 @@ pub struct Asked<'a> {
     pub session: u64,
     /// What is asked for.
     pub action: &'a Action,
+}
+
+/// What must be done before the worker learns of its grant.
+#[derive(Debug)]
+pub struct Due {
+    /// The index of its entry in the audit log, which must be kept.
+    pub entry: u64,
+    /// Where it reaches, which must be connected.
+    pub reach: Option<Reach>,
 }
 
 /// What a policy wants persons for.
@@ -228,9 +237,8 @@ impl Desk {
         }
     }
 
-    /// Decides one request of the worker. With a grant comes the index of its entry in the audit log: it must
-    /// be kept before the worker learns of the grant.
-    pub fn decide(&mut self, asked: &Asked<'_>) -> (Decision, Option<u64>) {
+    /// Decides one request of the worker. With a grant comes what must be done before the worker learns of it.
+    pub fn decide(&mut self, asked: &Asked<'_>) -> (Decision, Option<Due>) {
         let _timed = self.metrics.time_decision();
         let now = self.now();
         let seconds = now.time.as_millis() / 1000;
@@ -247,7 +255,7 @@ impl Desk {
         let subject = subject(pseudonym, action);
         let moment = self.moment(&event, subject.as_ref(), asked, now);
         let decided = match self.permit(&principal, action, moment) {
-            Ok(permit) => self.grant(permit, event.clone(), asked, subject.as_ref(), now),
+            Ok(permitted) => self.grant(permitted, event.clone(), asked, subject.as_ref(), now),
             Err(Refusal::NeedsPersons { persons, policies }) => {
                 let wanted = Wanted { persons, policies, risk: moment.risk };
                 self.hold(&principal, subject, asked, wanted, now).map(|held| (held, None))
@@ -274,18 +282,21 @@ impl Desk {
     }
 
     /// What the policies say. A tool must be permitted, and so must be what leaves for where it reaches.
-    fn permit(&self, principal: &Principal, action: &Action, moment: Moment) -> Result<Permit, Refusal> {
+    fn permit(
+        &self,
+        principal: &Principal,
+        action: &Action,
+        moment: Moment,
+    ) -> Result<(Permit, Option<Reach>), Refusal> {
         let permit = self.point.decide(principal, action, &self.facts.model, moment)?;
-        if let Action::CallTool { tool, purpose, argument_bytes, .. } = action {
-            let destination = self.destination(tool).ok_or(Refusal::Denied)?;
-            self.point.may_reach(principal, destination, purpose, *argument_bytes, moment)?;
-        }
-        Ok(permit)
-    }
-
-    /// Where a tool reaches.
-    pub fn destination(&self, tool: &str) -> Option<&str> {
-        self.tools.get(tool).map(|tool| tool.destination.as_str())
+        let reach = match action {
+            Action::CallTool { tool, purpose, argument_bytes, .. } => {
+                let tool = self.tools.get(tool).ok_or(Refusal::Denied)?;
+                Some(self.point.may_reach(principal, &tool.destination, purpose, *argument_bytes, moment)?)
+            }
+            Action::ListModels | Action::Generate { .. } => None,
+        };
+        Ok((permit, reach))
     }
 
     /// All tools, for the worker.
@@ -329,12 +340,12 @@ impl Desk {
     /// What a permit leads to, and its entry.
     fn grant(
         &mut self,
-        permit: Permit,
+        (permit, reach): (Permit, Option<Reach>),
         event: Event,
         asked: &Asked<'_>,
         subject: Option<&Subject>,
         now: Now,
-    ) -> Result<(Decision, Option<u64>), Denial> {
+    ) -> Result<(Decision, Option<Due>), Denial> {
         if !self.log.is_open() {
             return Err(Denial::AuditUnavailable);
         }
@@ -352,7 +363,7 @@ impl Desk {
             Action::Generate { max_tokens, .. } => permit.bounded(*max_tokens),
             Action::CallTool { .. } => 0,
         };
-        let tool = matches!(action, Action::CallTool { .. });
+        let tool = reach.is_some();
         // One thread: nobody appends between this and the entry below.
         let entry = self.log.next();
         let hold = subject.and_then(|subject| self.people.holds.lend(subject));
@@ -369,7 +380,7 @@ impl Desk {
         self.sessions.add(asked.session, self.labels(action));
         let valid_for_ms = u32::try_from(LIFETIME.as_millis()).unwrap_or(u32::MAX);
         let decision = Decision::Granted { grant, principal, max_tokens, valid_for_ms };
-        Ok((decision, Some(placed.index)))
+        Ok((decision, Some(Due { entry: placed.index, reach })))
     }
 
     /// A grant on a hold came to nothing.
@@ -387,7 +398,7 @@ impl Desk {
         denial: Denial,
         asked: &Asked<'_>,
         event: Option<Event>,
-    ) -> (Decision, Option<u64>) {
+    ) -> (Decision, Option<Due>) {
         self.metrics.denied(denial);
         let said_no = matches!(denial, Denial::Forbidden | Denial::Deferred | Denial::Declined);
         if let Some(event) = event.filter(|_| said_no) {
