@@ -14,6 +14,7 @@ use adyton_client::release::EncoderFiles;
 use adyton_client::session::{Chains, Policy, Target};
 use adyton_client::{release, token};
 use anyhow::{Context, Result, bail};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -243,6 +244,7 @@ impl World {
             tenant: "development".into(),
             roles: roles.iter().map(|r| (*r).to_owned()).collect(),
             clearance,
+            sets: BTreeMap::new(),
         };
         Ok(token::mint(&fs::read(self.path("issuer.key"))?, &claims)?)
     }

@@ -141,6 +141,7 @@ pub(super) fn mint(mint: Mint, json: bool) -> Result<(), Failure> {
         tenant: mint.tenant,
         roles: mint.roles,
         clearance: mint.clearance,
+        sets: mint.sets.into_iter().collect(),
     };
     let token = token::mint(&read_file(&mint.key)?, &claims).map_err(Failure::internal)?;
     if json {

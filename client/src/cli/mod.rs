@@ -22,6 +22,7 @@ use crate::session::Target;
 use adyton_attestation::anchor::TrustAnchor;
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand};
 use exit::Failure;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -308,9 +309,23 @@ struct Mint {
     /// Clearance: 0 public, 1 internal, 2 confidential, 3 restricted.
     #[arg(long, default_value_t = 0)]
     clearance: u8,
+    /// A named list that row rules speak of; may be repeated.
+    #[arg(long = "set", value_name = "NAME=VALUE,VALUE", value_parser = named_list)]
+    sets: Vec<(String, BTreeSet<String>)>,
     /// Seconds until it expires, at most a day.
     #[arg(long, default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     lifetime: u64,
+}
+
+/// `cancelled_flights=LH400,LH401`
+fn named_list(text: &str) -> Result<(String, BTreeSet<String>), String> {
+    let (name, values) = text.split_once('=').ok_or("write it as name=value,value")?;
+    let values = values.split(',').filter(|value| !value.is_empty()).map(str::to_owned).collect();
+    if name.is_empty() {
+        Err("the list needs a name before =".to_owned())
+    } else {
+        Ok((name.to_owned(), values))
+    }
 }
 
 /// Runs the command line under one trust anchor. The program says which; no option can.

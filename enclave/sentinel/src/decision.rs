@@ -254,6 +254,7 @@ fn facts(who: &Principal) -> Facts {
         roles: who.roles.iter().cloned().collect(),
         clearance: who.clearance,
         attested: who.attested,
+        sets: who.sets.clone(),
     }
 }
 
