@@ -38,7 +38,7 @@ fn the_parameters_are_in_the_standards_table() {
     let most = table.iter().find(|(degree, _)| *degree == DEGREE).unwrap().1;
     assert!(MODULI_BITS.iter().sum::<usize>() <= most);
     assert_eq!(PLAINTEXT_MODULUS % (2 * DEGREE as u64), 1);
-    assert!((2..2900).all(|d| PLAINTEXT_MODULUS % d != 0), "not a prime");
+    assert!((2..2900).all(|d| !PLAINTEXT_MODULUS.is_multiple_of(d)), "not a prime");
     // The largest product of unit vectors, with the rounding of 1,024 entries on both sides.
     let largest = (f64::from(SCALE) * 1.0001 + (1024f64).sqrt() / 2.0).powi(2);
     assert!(largest < PLAINTEXT_MODULUS as f64 / 2.0, "{largest}");
@@ -74,8 +74,8 @@ fn full_blocks_and_the_row_after_them_are_exact() {
     let query = random(&mut rng, 1024);
     let expected: Vec<i64> = vectors.iter().map(|vector| exact(vector, &query)).collect();
     let got = blind(&vectors, &query);
-    let wrong: Vec<(usize, i64, i64)> =
-        (0..got.len()).filter(|n| got[*n] != expected[*n]).map(|n| (n, got[n], expected[n])).collect();
+    let wrong: Vec<(&i64, &i64)> =
+        got.iter().zip(&expected).filter(|(got, expected)| got != expected).collect();
     assert!(wrong.is_empty(), "{} wrong: {:?}", wrong.len(), wrong.iter().take(5).collect::<Vec<_>>());
 }
 
@@ -92,9 +92,9 @@ fn recall_at_10_is_that_of_exact_search_if_fifteen_are_fetched() {
     let (asker, holder) = (Asker::new().unwrap(), Holder::new(&vectors).unwrap());
     let keys = holder.keys(&asker.keys().unwrap()).unwrap();
     let mut hits = 0;
-    for question in 0..40 {
+    for centre in &centres {
         let around = random(&mut rng, 128);
-        let query = unit(centres[question].iter().zip(&around).map(|(x, y)| x + 0.5 * y).collect());
+        let query = unit(centre.iter().zip(&around).map(|(x, y)| x + 0.5 * y).collect());
         let near = |row: usize| vectors[row].iter().zip(&query).map(|(x, y)| x * y).sum::<f32>();
         let mut best: Vec<usize> = (0..vectors.len()).collect();
         best.sort_by(|one, other| near(*other).total_cmp(&near(*one)));

@@ -14,7 +14,7 @@ const LIMITS: Limits = Limits {
     deadline: Duration::from_secs(2),
     writing: Duration::from_secs(2),
     message: 256 * 1024,
-    bytes: 2 * 1024 * 1024,
+    bytes: 1024 * 1024,
 };
 
 /// What the connector makes of an answer whose columns were replaced by what an operator likes.
