@@ -9,7 +9,7 @@ MODEL ?=
 BIN := target/release
 model_flag = $(if $(MODEL),--model "$(MODEL)",)
 
-.PHONY: help run serve test build model setup sdk format lint corpus bench bench-engine eval eval-guardrails \
+.PHONY: help run serve test build model setup sdk postgres format lint corpus bench bench-engine bench-blind eval eval-guardrails \
   train-guardrail deny clean
 
 help: ## Show this list
@@ -21,7 +21,7 @@ run: build $(if $(MODEL),,model) ## Boot a simulated enclave, verify it, ask it 
 serve: build $(if $(MODEL),,model) ## Keep it up, with the OpenAI-compatible proxy on LISTEN=127.0.0.1:8080
 	@$(BIN)/adyton-sim $(model_flag) serve --listen $(LISTEN)
 
-test: setup model format lint build sdk ## Everything: formatting, lints, unit, vector, compile-fail, fuzz-smoke and system tests
+test: setup model format lint build sdk postgres ## Everything: formatting, lints, unit, vector, compile-fail, fuzz-smoke and system tests
 	$(CARGO) test --release --locked --workspace
 
 setup: ## Install, or ask for, what is missing
@@ -35,6 +35,9 @@ build: setup ## Build every program
 
 sdk: setup ## The real OpenAI SDK and a stranger's Python, for the system tests
 	@tests/fetch-sdk
+
+postgres: setup ## A real PostgreSQL with pgvector, for the system tests
+	@tests/fetch-postgres
 
 format: setup ## Check the formatting
 	$(CARGO) fmt --all --check
@@ -54,6 +57,9 @@ bench-engine: build model ## This engine and llama.cpp side by side, on a quiet 
 	@tests/fetch-llama
 	@tests/fetch-qwen
 	$(CARGO) bench --locked -p adyton-tests --bench engine
+
+bench-blind: setup ## Blind search: sizes, and time on one core, for 4k, 10k and 100k rows: about three minutes
+	$(CARGO) bench --locked -p adyton-homomorphic --bench blind
 
 eval: setup ## What the detectors of behaviour find on simulated workloads, and how often they are wrong: about four minutes
 	$(CARGO) bench --locked -p adyton-tests --bench behaviour

@@ -14,6 +14,7 @@ pub mod corpus;
 pub mod fuzz;
 pub mod mock_nsm;
 pub mod pki;
+pub mod postgres;
 pub mod simulation;
 pub mod workload;
 pub mod world;

@@ -169,6 +169,16 @@ fn receipt() {
 }
 
 #[test]
+fn row_rules() {
+    explore_named("row_rules");
+}
+
+#[test]
+fn lookup_grant() {
+    explore_named("lookup_grant");
+}
+
+#[test]
 fn receipt_bundle() {
     explore_named("receipt_bundle");
 }

@@ -46,11 +46,12 @@ impl Document {
     /// # Errors
     /// [`Unsound`]
     pub fn new(
-        name: String,
-        title: String,
+        name: impl Into<String>,
+        title: impl Into<String>,
         classification: u8,
         passages: Vec<Written>,
     ) -> Result<Document, Unsound> {
+        let (name, title) = (name.into(), title.into());
         let plain = |text: &String| text.len() <= MAX_NAME && !text.contains('\0');
         let sound = |one: &Written| {
             let mut texts = one.fields.iter().flat_map(|(name, value)| [name, value]).chain([&one.text]);

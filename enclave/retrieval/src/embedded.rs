@@ -229,7 +229,7 @@ mod tests {
     }
 
     fn document(name: &str, passages: Vec<Written>) -> Document {
-        Document::new(name.into(), format!("About {name}"), 1, passages).unwrap()
+        Document::new(name, format!("About {name}"), 1, passages).unwrap()
     }
 
     fn store() -> Embedded {

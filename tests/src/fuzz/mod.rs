@@ -18,6 +18,7 @@
 mod audit;
 mod crossing;
 mod evidence;
+mod lookup;
 mod metrics;
 mod policy;
 mod reference;
@@ -30,6 +31,7 @@ mod weights;
 pub use audit::{audit_entry, audit_protocol, audit_record};
 pub use crossing::{blob_request_and_response, control_to_sentinel, hybrid_line, manifest};
 pub use evidence::{attestation_document, cbor_item, receipt, receipt_bundle, reference_values};
+pub use lookup::{lookup_grant, row_rules};
 pub use metrics::{metrics_page, metrics_snapshot};
 pub use policy::{bearer_token, guardrail_settings, issuers};
 pub use reference::{log_checkpoint, signed_reference};
@@ -50,7 +52,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 27] = [
+pub const TARGETS: [Target; 29] = [
     Target { name: "attestation_document", run: attestation_document, seeds: evidence::document_seeds },
     Target { name: "attestation_structure", run: attestation_structure, seeds: structure::seeds },
     Target { name: "cbor_item", run: cbor_item, seeds: evidence::cbor_seeds },
@@ -77,6 +79,8 @@ pub const TARGETS: [Target; 27] = [
     Target { name: "audit_protocol", run: audit_protocol, seeds: audit::protocol_seeds },
     Target { name: "metrics_page", run: metrics_page, seeds: metrics::page_seeds },
     Target { name: "metrics_snapshot", run: metrics_snapshot, seeds: metrics::seeds },
+    Target { name: "row_rules", run: row_rules, seeds: lookup::rule_seeds },
+    Target { name: "lookup_grant", run: lookup_grant, seeds: lookup::grant_seeds },
     Target { name: "shape", run: shape, seeds: shape::seeds },
 ];
 
