@@ -11,9 +11,11 @@
 
 pub mod alone;
 pub mod corpus;
+pub mod emulator;
 pub mod fuzz;
 pub mod mock_nsm;
 pub mod pki;
 pub mod simulation;
+pub mod small_model;
 pub mod workload;
 pub mod world;
