@@ -48,10 +48,10 @@ pub fn lock_down() -> Result<(), HardenError> {
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
     rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     landlock_everything()?;
-    // The kernel applies the strictest verdict of all filters, so the order is free.
+    // The kernel applies the strictest verdict of all filters; the last one forbids to add another.
+    seccompiler::apply_filter_all_threads(&absent()?)?;
     seccompiler::apply_filter_all_threads(&killing()?)?;
     seccompiler::apply_filter_all_threads(&allowing()?)?;
-    seccompiler::apply_filter_all_threads(&absent()?)?;
     Ok(())
 }
 

@@ -198,6 +198,8 @@ impl Supervisor {
             .kill_on_drop(true)
             .spawn()
             .map_err(WorkerEnd::Start)?;
+        // It holds the worker's end of the channel, which must end with the worker.
+        drop(command);
         let channel = Rc::new(Channel::new(ours).map_err(WorkerEnd::Start)?);
         let mut worker = Worker { child, channel, spki_sha384: [0; 48], leased: Cell::new(false) };
         let start = ToWorker::Start {

@@ -84,11 +84,10 @@ fn verifies_and_names_the_image(world: &World) {
     let output = verify(world, &world.reference_file());
     assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stderr), world.errors());
     let reference: Value = serde_json::from_slice(&fs::read(world.reference_file()).unwrap()).unwrap();
+    // The report names the register of the whole image; that the other two are looked at is shown below.
+    let pcr0 = reference["images"][0]["pcr0"].as_str().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
-    for register in ["pcr0", "pcr1", "pcr2"] {
-        let value = reference["images"][0][register].as_str().unwrap();
-        assert!(said.contains(value), "{register} {value} is not in {said}");
-    }
+    assert!(said.contains(pcr0), "{pcr0} is not in {said}");
 }
 
 fn reference_with(world: &World, alter: impl FnOnce(&mut Value)) -> PathBuf {
