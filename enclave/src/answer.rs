@@ -17,6 +17,7 @@ use crate::api::openai::StreamOptions;
 use crate::api::tools::{self, Call, Written as Calls};
 use crate::gate::Spent;
 use crate::generator::{Event, TokenStream};
+use crate::library::Sources;
 use crate::request::House;
 use adyton_attestation::receipt::{ResponseChain, commit_request};
 use adyton_engine::{FinishReason, Likelihood, Usage};
@@ -54,6 +55,15 @@ pub fn whole(status: StatusCode, body: Vec<u8>) -> Response<Body> {
     response
 }
 
+/// What is known of what came in.
+#[derive(Debug)]
+pub struct Inputs {
+    /// The input screen's.
+    pub verdict: Verdict,
+    /// The passages that came into the prompt, if any were looked up.
+    pub sources: Option<Sources>,
+}
+
 /// How an answer is written.
 #[derive(Clone, Copy, Debug)]
 pub struct Manner {
@@ -70,17 +80,18 @@ pub struct Manner {
 pub async fn respond(
     house: &Arc<House>,
     tokens: TokenStream,
-    input: Verdict,
+    inputs: Inputs,
     manner: Manner,
     request: &[u8],
 ) -> Result<Response<Body>, ApiError> {
     let salt = random().ok_or_else(ApiError::offline)?;
-    let screens = (0..tokens.answers()).map(|_| Screen::new(house, manner.calls)).collect();
+    let listed = inputs.sources.as_ref().map(|sources| sources.listed.clone());
+    let screens = (0..tokens.answers()).map(|_| Screen::new(house, manner.calls, listed.is_some())).collect();
     let answer = Answer {
         screens,
-        envelope: Envelope::new(house.name.clone()).ok_or_else(ApiError::offline)?,
+        envelope: Envelope::new(house.name.clone(), listed).ok_or_else(ApiError::offline)?,
         committed: Committed { chain: ResponseChain::new(&salt), request: commit_request(&salt, request) },
-        input,
+        inputs,
         tokens,
         house: Arc::clone(house),
     };
@@ -102,6 +113,37 @@ pub async fn respond(
     Ok(response)
 }
 
+/// Answers with one body that is ready, and its receipt.
+///
+/// # Errors
+/// [`ApiError`] if no receipt can be had.
+pub async fn sealed(
+    house: &House,
+    spent: Spent,
+    input: &'static str,
+    request: &[u8],
+    body: Vec<u8>,
+) -> Result<Response<Body>, ApiError> {
+    let salt = random().ok_or_else(ApiError::offline)?;
+    let mut committed =
+        Committed { chain: ResponseChain::new(&salt), request: commit_request(&salt, request) };
+    let body = Bytes::from(body);
+    committed.chain.push(&body);
+    let account = committed.account(&[("input", input)], true);
+    let receipt = house.gate.seal(spent, account).await.ok().flatten().ok_or_else(ApiError::offline)?;
+    let mut trailers = HeaderMap::new();
+    trailers.insert(RECEIPT_TRAILER, header(&receipt).ok_or_else(ApiError::offline)?);
+    let (frames, sent) = mpsc::channel(2);
+    for frame in [Frame::data(body), Frame::trailers(trailers)] {
+        frames.try_send(Ok(frame)).map_err(|_| ApiError::offline())?;
+    }
+    let mut response = Response::new(Frames(sent).boxed());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(SALT_HEADER, header(&salt).ok_or_else(ApiError::offline)?);
+    Ok(response)
+}
+
 /// The answers to one request, under way.
 struct Answer {
     house: Arc<House>,
@@ -110,7 +152,7 @@ struct Answer {
     screens: Vec<Screen>,
     envelope: Envelope,
     committed: Committed,
-    input: Verdict,
+    inputs: Inputs,
 }
 
 /// One answer's way through the output screen.
@@ -123,6 +165,9 @@ struct Screen {
     left: usize,
     end: Option<Ended>,
     calls: Option<Calls>,
+    /// Whether passages may be cited; then all that left.
+    cites: bool,
+    said: Released,
     /// Where there can be calls: all that was released, and how much of it was passed on.
     released: Released,
     passed: usize,
@@ -139,7 +184,7 @@ enum Next {
 }
 
 impl Screen {
-    fn new(house: &House, calls: Option<Calls>) -> Screen {
+    fn new(house: &House, calls: Option<Calls>, cites: bool) -> Screen {
         Screen {
             screen: OutputScreen::new(house.guardrail.clone()),
             likelihoods: VecDeque::new(),
@@ -147,6 +192,8 @@ impl Screen {
             left: 0,
             end: None,
             calls,
+            cites,
+            said: Released::nothing(),
             released: Released::nothing(),
             passed: 0,
         }
@@ -176,6 +223,9 @@ impl Screen {
             }
         };
         self.left += text.expose().len();
+        if self.cites {
+            self.said = std::mem::replace(&mut self.said, Released::nothing()).and(&text);
+        }
         let likelihoods = self.settled();
         let (text, calls) = match self.calls {
             Some(written) => self.tell_apart(&text, written),
@@ -237,7 +287,8 @@ impl Answer {
                         open = open && self.write(written, &frames).await;
                     }
                     if let Some(end) = choice.end {
-                        open = open && self.write(self.envelope.closing(answer, end.reason), &frames).await;
+                        let closing = self.envelope.closing(answer, end.reason, self.said(answer));
+                        open = open && self.write(closing, &frames).await;
                     }
                 }
                 Next::Over => whole = Some(true),
@@ -303,6 +354,11 @@ impl Answer {
         Usage { prompt_tokens: self.tokens.prompt_tokens(), completion_tokens: chosen }
     }
 
+    /// What of an answer has left, where its citations are to be found.
+    fn said(&self, answer: usize) -> &str {
+        self.screens.get(answer).map_or("", |screen| screen.said.expose())
+    }
+
     /// The strictest verdict of the answers' screens.
     fn verdict(&self) -> &'static str {
         let words: Vec<&str> = self.screens.iter().map(|screen| screen.screen.verdict().word()).collect();
@@ -322,7 +378,8 @@ impl Answer {
         if let Some(last) = &last {
             self.committed.chain.push(last);
         }
-        let verdicts = [("input", self.input.word()), ("output", self.verdict())];
+        let mut verdicts = vec![("input", self.inputs.verdict.word()), ("output", self.verdict())];
+        verdicts.extend(self.inputs.sources.iter().map(|sources| ("retrieval", sources.verdict)));
         let account = self.committed.account(&verdicts, complete);
         let spent: Spent = self.tokens.into_spent();
         let receipt = self.house.gate.seal(spent, account).await.ok().flatten();

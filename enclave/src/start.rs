@@ -1,11 +1,13 @@
 //! The worker's start: lock down, take the release from the sentinel, load the model, serve.
 
 use crate::api::MAX_READING;
+use crate::embedder::Embedder;
 use crate::gate::Gate;
 use crate::generator::Generator;
 use crate::harden::{self, HardenError};
 use crate::held::HeldTexts;
 use crate::lease::Lease;
+use crate::library::Library;
 use crate::request::House;
 use crate::server;
 use crate::session::Identity;
@@ -14,11 +16,12 @@ use adyton_attestation::anchor::TrustAnchor;
 use adyton_attestation::binding::spki_sha384;
 use adyton_attestation::reference::{Owner, ReferenceValues};
 use adyton_attestation::tls;
+use adyton_encoder::Encoder;
 use adyton_engine::{Limits, LoadError, Model};
 use adyton_guardrail::{Guardrail, Settings, SettingsError};
 use adyton_wire::channel::{Channel, ChannelError};
 use adyton_wire::control::ToWorker;
-use adyton_wire::manifest::{MAX_MANIFEST, Manifest, ManifestError};
+use adyton_wire::manifest::{MAX_ENCODER, MAX_MANIFEST, MAX_POLICY_FILE, Manifest, ManifestError};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, OwnedFd};
@@ -54,6 +57,9 @@ pub enum WorkerError {
     /// The weights are not a model this engine runs.
     #[error("the model was refused: {0}")]
     Model(#[from] LoadError),
+    /// The encoder's files are no encoder.
+    #[error("the encoder was refused: {0}")]
+    Encoder(#[from] adyton_encoder::LoadError),
     /// The guardrail settings are malformed.
     #[error(transparent)]
     Guardrail(#[from] SettingsError),
@@ -66,13 +72,13 @@ pub enum WorkerError {
 }
 
 impl WorkerError {
-    /// The process's exit code: 20 `guardrails.toml`, 21 `peers.json`, 22 the model, 1 everything else. In an enclave nobody
+    /// The process's exit code: 20 `guardrails.toml`, 21 `peers.json`, 22 the model or the encoder, 1 everything else. In an enclave nobody
     /// hears what the worker says; the sentinel tells this number.
     pub fn code(&self) -> u8 {
         match self {
             WorkerError::Guardrail(_) => 20,
             WorkerError::Peers(_) => 21,
-            WorkerError::Model(_) => 22,
+            WorkerError::Model(_) | WorkerError::Encoder(_) => 22,
             _ => 1,
         }
     }
@@ -99,10 +105,19 @@ async fn live(socket: OwnedFd, anchor: TrustAnchor, memory: usize) -> Result<(),
     let channel = Channel::new(socket)?;
     let (start, descriptors) = channel.receive::<ToWorker>().await?;
     let ToWorker::Start { guardrails, peers, tools } = start else { return Err(WorkerError::Protocol) };
-    let [weights, manifest] = <[OwnedFd; 2]>::try_from(descriptors).map_err(|_| WorkerError::Protocol)?;
-
+    let mut descriptors = descriptors.into_iter();
+    let (Some(weights), Some(manifest)) = (descriptors.next(), descriptors.next()) else {
+        return Err(WorkerError::Protocol);
+    };
     let manifest = read_manifest(manifest)?;
-    let name = Manifest::parse(&manifest)?.model;
+    let Manifest { model: name, encoder, .. } = Manifest::parse(&manifest)?;
+    let embedder = match (encoder, descriptors.next(), descriptors.next()) {
+        (None, None, None) => None,
+        (Some(encoder), Some(weights), Some(tokenizer)) => {
+            Some(Embedder::start(encoder.name, load_encoder(weights, tokenizer)?)?)
+        }
+        _ => return Err(WorkerError::Protocol),
+    };
     let peers = read_peers(&peers)?;
     let settings = Settings::parse(&guardrails)?;
     let model = load_model(weights, memory)?;
@@ -130,18 +145,30 @@ async fn live(socket: OwnedFd, anchor: TrustAnchor, memory: usize) -> Result<(),
         reading: Semaphore::new(MAX_READING),
         held: HeldTexts::default(),
         tools: Tools::new(tools),
+        embedder,
+        library: Library::default(),
     });
     server::serve(house, identity, key.config, sockets).await;
     Ok(())
 }
 
 fn read_manifest(file: OwnedFd) -> Result<Vec<u8>, WorkerError> {
+    read_file(file, MAX_MANIFEST as u64)
+}
+
+/// A memory file's bytes, at most `most` and one.
+fn read_file(file: OwnedFd, most: u64) -> Result<Vec<u8>, WorkerError> {
     let mut file = File::from(file);
     // The description, and so the position in it, is shared with the sentinel.
     file.seek(SeekFrom::Start(0))?;
     let mut bytes = Vec::new();
-    file.take(MAX_MANIFEST as u64 + 1).read_to_end(&mut bytes)?;
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+fn load_encoder(weights: OwnedFd, tokenizer: OwnedFd) -> Result<Encoder, WorkerError> {
+    let (weights, tokenizer) = (read_file(weights, MAX_ENCODER)?, read_file(tokenizer, MAX_POLICY_FILE)?);
+    Ok(Encoder::load(&weights, &tokenizer)?)
 }
 
 fn read_peers(json: &str) -> Result<Vec<ReferenceValues>, WorkerError> {

@@ -2,6 +2,7 @@
 //!
 //! Encoding: postcard, one message a datagram ([`crate::channel`]), at most [`crate::channel::MAX_FRAME`] bytes.
 
+use crate::lookup::SignedLookup;
 use crate::tools::Tool;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -17,7 +18,8 @@ pub type RequestId = u64;
 /// From the sentinel to the worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum ToWorker {
-    /// First message. Carries two sealed memory files: the weights, then the manifest's bytes.
+    /// First message. Carries sealed memory files: the weights, the manifest's bytes, and where the release has an encoder its
+    /// weights and its tokenizer.
     Start {
         /// `guardrails.toml` of the measured policy pack.
         guardrails: String,
@@ -98,6 +100,19 @@ pub enum ToSentinel {
         /// Whether there was one.
         came: bool,
     },
+    /// Says what came of a look-up, or of writing; uses the grant up. No answer.
+    LookedUp {
+        /// The grant.
+        grant: GrantId,
+        /// Names of the passages that were read or written; at most [`crate::lookup::MAX_PASSAGES`].
+        passages: Vec<[u8; 16]>,
+        /// Bytes of them.
+        bytes: u32,
+        /// Passages that were read and not used: the guardrail found something.
+        dropped: u32,
+        /// Whether the store answered.
+        came: bool,
+    },
     /// Asks for a receipt; uses the grant up.
     Seal {
         /// Repeated in the answer.
@@ -153,6 +168,45 @@ pub enum Action {
         request: [u8; 32],
         /// Size of the arguments, in bytes.
         argument_bytes: u32,
+    },
+    /// To turn texts into vectors.
+    Embed {
+        /// The encoder's name.
+        model: String,
+        /// The declared purpose.
+        purpose: String,
+        /// How many texts.
+        texts: u32,
+        /// Their size together, in bytes.
+        text_bytes: u32,
+        /// SHA-256 of the request's body: what an approver approves.
+        request: [u8; 32],
+    },
+    /// To read the passages of a collection that are nearest to a question.
+    Retrieve {
+        /// Its name.
+        collection: String,
+        /// The declared purpose.
+        purpose: String,
+        /// Most passages.
+        passages: u32,
+        /// SHA-256 of the question's vector ([`crate::lookup::vector_digest`]).
+        query: [u8; 32],
+        /// SHA-256 of the request's body: what an approver approves.
+        request: [u8; 32],
+    },
+    /// To write passages of one document.
+    Ingest {
+        /// The collection's name.
+        collection: String,
+        /// The declared purpose.
+        purpose: String,
+        /// How many passages.
+        passages: u32,
+        /// Size of the document, in bytes.
+        document_bytes: u32,
+        /// SHA-256 of what is written.
+        payload: [u8; 32],
     },
 }
 
@@ -266,6 +320,13 @@ pub enum Decision {
         /// How long it is good, in milliseconds.
         valid_for_ms: u32,
     },
+    /// A look-up may be made, or a document written, once, as the signed text says.
+    LookUp {
+        /// To be named when it is told what came of it.
+        grant: GrantId,
+        /// The limits, for the store.
+        signed: SignedLookup,
+    },
     /// It may if persons approve; the same request may be asked again.
     Held {
         /// Which hold.
@@ -298,6 +359,8 @@ pub enum Denial {
     AuditUnavailable,
     /// No such tool.
     UnknownTool,
+    /// No such collection.
+    UnknownCollection,
     /// It was permitted, and the host does not connect to where it goes.
     Unreachable,
     /// Not now; perhaps later.

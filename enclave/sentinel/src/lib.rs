@@ -22,6 +22,7 @@ pub mod device;
 pub mod egress;
 pub mod grants;
 pub mod labels;
+pub mod lookups;
 pub mod metrics;
 pub mod notary;
 pub mod people;

@@ -11,7 +11,7 @@
 //! - When the worker ends, every client's socket ends with it: nobody else holds one.
 
 use crate::audit::event::Event;
-use crate::desk::{Asked, Desk, Due};
+use crate::desk::{Asked, Desk, Due, Found};
 use crate::egress;
 use crate::notary::Notary;
 use crate::release::Release;
@@ -207,7 +207,10 @@ impl Supervisor {
             peers: self.release.text("peers.json"),
             tools: self.desk.borrow().tools().list(),
         };
-        let files = [self.release.weights.as_fd(), self.release.manifest_file.as_fd()];
+        let mut files = vec![self.release.weights.as_fd(), self.release.manifest_file.as_fd()];
+        if let Some(encoder) = &self.release.encoder {
+            files.extend([encoder.weights.as_fd(), encoder.tokenizer.as_fd()]);
+        }
         worker.send(&start, &files).await?;
         let hello = timeout(READY_TIMEOUT, worker.channel.receive::<ToSentinel>());
         match hello.await.map_err(|_| WorkerEnd::NotReady)? {
@@ -303,6 +306,9 @@ impl Supervisor {
                 return worker.send(&ToWorker::People(id, told), &[]).await;
             }
             ToSentinel::Called { grant, bytes, came } => self.desk.borrow_mut().called(grant, bytes, came),
+            ToSentinel::LookedUp { grant, passages, bytes, dropped, came } => {
+                self.desk.borrow_mut().looked_up(grant, &Found { passages, bytes, dropped, came });
+            }
             ToSentinel::Release { grant } => self.desk.borrow_mut().release(grant),
             ToSentinel::Seal { id, grant, account } => {
                 let sealed = self.desk.borrow_mut().seal(grant, account);
@@ -340,7 +346,7 @@ impl Supervisor {
                 metrics.granted();
                 decision
             } else {
-                if let Decision::Granted { grant, .. } = decision {
+                if let Decision::Granted { grant, .. } | Decision::LookUp { grant, .. } = decision {
                     desk.borrow_mut().release(grant);
                 }
                 if !kept {

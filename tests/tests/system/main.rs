@@ -16,6 +16,7 @@ mod ordinary;
 mod people;
 mod puppet;
 mod refusals;
+mod retrieval;
 mod strangers;
 mod sudden_death;
 mod support;
