@@ -9,7 +9,8 @@ MODEL ?=
 BIN := target/release
 model_flag = $(if $(MODEL),--model "$(MODEL)",)
 
-.PHONY: help run serve test build model setup sdk postgres format lint corpus bench bench-engine bench-blind eval eval-guardrails \
+.PHONY: help run serve test build model setup sdk postgres format lint corpus eif eif-twice qemu bench bench-engine bench-blind eval \
+  eval-guardrails \
   train-guardrail deny clean
 
 help: ## Show this list
@@ -44,6 +45,16 @@ format: setup ## Check the formatting
 
 lint: setup ## Lints, warnings denied
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+
+eif: setup ## Build the enclave image into target/eif and print PCR0, PCR1 and PCR2: about ten minutes, the first time
+	@deploy/image/build
+
+eif-twice: setup ## The same, then all that is compiled once more from nothing, and compare bit for bit
+	@deploy/image/build --twice
+
+qemu: build eif ## Boot the image in QEMU's Nitro machine: verify it, ask it, attack it; builds QEMU once, five minutes
+	@deploy/qemu/build
+	$(CARGO) test --release --locked -p adyton-tests --test transports -- --nocapture
 
 corpus: setup ## Write the corpora in tests/vectors/ again, from their seed
 	$(CARGO) run --release --locked -p adyton-tests --bin adyton-corpus

@@ -3,6 +3,7 @@
 //! Promises (each shown by a test that tries what must fail)
 //! - No file can be opened, made or removed: Landlock without a single rule.
 //! - No socket that leads anywhere can be made, no program run, no process traced: trying kills the worker (SIGSYS).
+//! - No process can be started, not even a copy of this one, which would outlive it with its sockets: threads only.
 //! - No memory can be made executable. Every other system call that is not on the list fails with EPERM.
 //! - No core dump; other processes of the same user cannot read its memory; it dies with its parent.
 //!
@@ -47,7 +48,8 @@ pub fn lock_down() -> Result<(), HardenError> {
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
     rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     landlock_everything()?;
-    // The kernel applies the strictest verdict of all filters, so the order is free.
+    // The kernel applies the strictest verdict of all filters; the last one forbids to add another.
+    seccompiler::apply_filter_all_threads(&absent()?)?;
     seccompiler::apply_filter_all_threads(&killing()?)?;
     seccompiler::apply_filter_all_threads(&allowing()?)?;
     Ok(())
@@ -130,8 +132,7 @@ const ALLOWED: &[i64] = &[
     libc::SYS_mremap,
     libc::SYS_madvise,
     // Threads.
-    libc::SYS_clone,
-    libc::SYS_clone3,
+    libc::SYS_clone3, // answered below
     libc::SYS_futex,
     libc::SYS_rseq,
     libc::SYS_set_robust_list,
@@ -174,6 +175,9 @@ fn allowing() -> Result<BpfProgram, HardenError> {
     let not_executable = SeccompCmpOp::MaskedEq(libc::PROT_EXEC as u64);
     rules.insert(libc::SYS_mmap, vec![rule(2, not_executable.clone(), 0)?]);
     rules.insert(libc::SYS_mprotect, vec![rule(2, not_executable, 0)?]);
+    // A thread shares everything with this process and ends with it; a process would not.
+    let thread = SeccompCmpOp::MaskedEq(libc::CLONE_THREAD as u64);
+    rules.insert(libc::SYS_clone, vec![rule(0, thread, libc::CLONE_THREAD as u64)?]);
     // Naming a thread, and nothing else that prctl can do.
     rules.insert(libc::SYS_prctl, vec![rule(0, SeccompCmpOp::Eq, libc::PR_SET_NAME as u64)?]);
     // A pair of Unix sockets leads nowhere but into this process; the runtime makes one for its signals.
@@ -184,6 +188,13 @@ fn allowing() -> Result<BpfProgram, HardenError> {
         duplicating.iter().map(|&command| rule(1, SeccompCmpOp::Eq, command as u64)).collect();
     rules.insert(libc::SYS_fcntl, fcntl?);
     compile(rules, SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow)
+}
+
+/// What this kernel is made to seem not to have. `clone3` takes its flags in memory, where no filter can read them; libc then
+/// uses `clone`, whose flags are an argument.
+fn absent() -> Result<BpfProgram, HardenError> {
+    let rules = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
+    compile(rules, SeccompAction::Allow, SeccompAction::Errno(libc::ENOSYS as u32))
 }
 
 fn rule(argument: u8, operator: SeccompCmpOp, value: u64) -> Result<SeccompRule, HardenError> {

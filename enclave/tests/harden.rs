@@ -45,6 +45,10 @@ fn attempt() {
         "connect over a Unix socket" => UnixStream::connect("/tmp/none").is_err(),
         "listen on a Unix socket" => UnixListener::bind("/tmp/adyton-harden-socket").is_err(),
         "make a vsock" => vsock().is_err(),
+        // A copy of this process is tried before the program in it is; the error is that of the copy.
+        "start a process" => {
+            Command::new("/bin/true").spawn().is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied)
+        }
         "run a program" => {
             let _only_returns_on_failure = Command::new("/bin/true").exec();
             true
@@ -90,6 +94,7 @@ fn what_is_not_allowed_is_refused() {
         "list a folder",
         "signal the parent",
         "make memory executable",
+        "start a process",
     ] {
         assert_eq!(outcome(attempt).code(), Some(REFUSED), "{attempt}");
     }

@@ -1,8 +1,9 @@
-//! Starts the enclave: a simulator process, or an image through AWS's `nitro-cli`. Ends it when the host ends.
+//! Starts the enclave: an image through AWS's `nitro-cli` or in QEMU, or a simulator process. Ends it when the host ends.
 //!
 //! Source: AWS Nitro Enclaves user guide, "nitro-cli run-enclave" and "terminate-enclave".
 
 use crate::enclave::Enclave;
+use crate::qemu::{Machine, Qemu};
 use std::io;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -28,6 +29,8 @@ pub enum Launch {
         /// Memory, in MiB.
         memory_mib: u32,
     },
+    /// An enclave image in an emulator.
+    Qemu(Qemu),
 }
 
 /// Why the enclave could not be started.
@@ -42,8 +45,11 @@ pub enum LaunchError {
         reason: io::Error,
     },
     /// The kind of enclave and its address do not belong together.
-    #[error("a simulator has a unix: address, a Nitro enclave a vsock: one")]
+    #[error("a simulator and QEMU have a unix: address, a Nitro enclave a vsock: one")]
     Address,
+    /// A program that the enclave needs is gone.
+    #[error("{0} ended before the enclave could use it ({1:?}); what it said stands above")]
+    Ended(&'static str, Option<std::process::ExitStatus>),
     /// `nitro-cli` said no.
     #[error(
         "nitro-cli run-enclave failed ({0}); `nitro-cli describe-enclaves` and the allocator's memory tell why"
@@ -61,6 +67,8 @@ pub enum Running {
     Simulator(Child),
     /// An enclave by its ID.
     Nitro(String),
+    /// An emulated machine; killed when dropped.
+    Qemu(Machine),
 }
 
 impl Launch {
@@ -84,6 +92,7 @@ impl Launch {
             (Launch::Nitro { eif, cpus, memory_mib }, Enclave::Vsock(cid)) => {
                 nitro(eif, *cpus, *memory_mib, *cid).await
             }
+            (Launch::Qemu(qemu), Enclave::Unix(bus)) => qemu.start(bus).await.map(Running::Qemu),
             _ => Err(LaunchError::Address),
         }
     }
@@ -115,13 +124,14 @@ fn enclave_id(stdout: &[u8]) -> Option<String> {
 }
 
 impl Running {
-    /// Waits until a simulator ends. A Nitro enclave is not our child: its end shows in connections.
+    /// Waits until a simulator or an emulator ends. A Nitro enclave is not our child: its end shows in connections.
     ///
     /// # Errors
     /// What the operating system says.
     pub async fn ended(&mut self) -> io::Result<std::process::ExitStatus> {
         match self {
             Running::Simulator(child) => child.wait().await,
+            Running::Qemu(machine) => machine.ended().await,
             Running::Nitro(_) => std::future::pending().await,
         }
     }
@@ -133,6 +143,7 @@ impl Running {
     pub async fn stop(&mut self) -> io::Result<()> {
         match self {
             Running::Simulator(child) => child.kill().await,
+            Running::Qemu(machine) => machine.stop().await,
             Running::Nitro(id) => {
                 let ended =
                     Command::new("nitro-cli").args(["terminate-enclave", "--enclave-id", id]).status();

@@ -14,6 +14,8 @@ pub mod audit;
 pub mod blobs;
 pub mod egress;
 pub mod enclave;
+pub mod heartbeat;
 pub mod launch;
 pub mod metrics;
+pub mod qemu;
 pub mod relay;

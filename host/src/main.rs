@@ -4,10 +4,12 @@ use adyton_host::audit::Logs;
 use adyton_host::blobs::Release;
 use adyton_host::egress::Egress;
 use adyton_host::enclave::{Enclave, PortListener};
+use adyton_host::heartbeat;
 use adyton_host::launch::{Launch, Running};
 use adyton_host::metrics::{Board, Server};
+use adyton_host::qemu::Qemu;
 use adyton_host::relay::{self, Counters, Limits, Listen, Listener};
-use adyton_wire::ports::{AUDIT_PORT, BLOB_PORT, EGRESS_PORT, METRICS_PORT};
+use adyton_wire::ports::{AUDIT_PORT, BLOB_PORT, EGRESS_PORT, HEARTBEAT_PORT, METRICS_PORT};
 use anyhow::{Context, Result, bail};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -73,9 +75,16 @@ struct Run {
     /// measured policy; nothing is reached that is not here, too.
     #[arg(long, value_name = "NAME:PORT")]
     egress: Vec<String>,
-    /// Start this enclave image with nitro-cli, and end it with the host.
+    /// Start this enclave image, with nitro-cli unless --qemu is given, and end it with the host.
     #[arg(long, value_name = "FILE", conflicts_with = "simulator")]
     eif: Option<PathBuf>,
+    /// Start the image in QEMU in place of Nitro, with the programs in this folder (`deploy/qemu/build`). For tests: an
+    /// emulator protects nothing.
+    #[arg(long, value_name = "DIR", requires = "eif")]
+    qemu: Option<PathBuf>,
+    /// An argument for QEMU; may be repeated.
+    #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true, requires = "qemu")]
+    qemu_arg: Vec<String>,
     /// Processors of the enclave.
     #[arg(long, default_value_t = 2)]
     cpus: u32,
@@ -127,6 +136,13 @@ async fn serve(run: Run) -> Result<()> {
     let blobs = run.enclave.listen(BLOB_PORT).context("the blob port")?;
     let audit = run.enclave.listen(AUDIT_PORT).context("the audit port")?;
     let outside = run.enclave.listen(EGRESS_PORT).context("the egress port")?;
+    // On Nitro, nitro-cli takes the heartbeat.
+    let hearts = run
+        .qemu
+        .as_ref()
+        .map(|_| run.enclave.listen(HEARTBEAT_PORT))
+        .transpose()
+        .context("the heartbeat port")?;
     let listener = Listener::bind(&run.listen).await.with_context(|| format!("{:?}", run.listen))?;
     let address = listener.address()?;
     let limits =
@@ -145,7 +161,8 @@ async fn serve(run: Run) -> Result<()> {
         ended = relaying => ended.context("the listener"),
         ended = serve_blobs(blobs, release) => ended.context("the blob port"),
         ended = keep_logs(audit, logs) => ended.context("the audit port"),
-        () = show_metrics(metrics) => Ok(()),
+        () = show_metrics(metrics, run.json) => Ok(()),
+        ended = answer_hearts(hearts) => ended.context("the heartbeat port"),
         ended = connect(outside, Egress::new(run.egress.clone())) => ended.context("the egress port"),
         status = ended(&mut enclave) => Err(anyhow::anyhow!("the enclave ended ({})", status?)),
         _ = interrupt.recv() => Ok(()),
@@ -174,6 +191,13 @@ fn announce(address: &str, metrics: Option<&Metrics>, json: bool) -> Result<()> 
 
 async fn start(run: &Run) -> Result<Option<Running>> {
     let launch = match (&run.eif, &run.simulator) {
+        (Some(eif), None) if run.qemu.is_some() => Launch::Qemu(Qemu {
+            folder: run.qemu.clone().unwrap_or_default(),
+            eif: eif.clone(),
+            cpus: run.cpus,
+            memory_mib: run.memory_mib,
+            arguments: run.qemu_arg.clone(),
+        }),
         (Some(eif), None) => Launch::Nitro { eif: eif.clone(), cpus: run.cpus, memory_mib: run.memory_mib },
         (None, Some(program)) => {
             Launch::Simulator { program: program.clone(), arguments: run.simulator_arg.clone() }
@@ -240,10 +264,34 @@ impl Metrics {
     }
 }
 
-/// Takes the enclave's snapshots and serves the page; returns never. Trouble with either stops nothing else.
-async fn show_metrics(metrics: Option<Metrics>) {
+async fn answer_hearts(hearts: Option<PortListener>) -> std::io::Result<()> {
+    match hearts {
+        Some(listener) => heartbeat::answer(listener).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Takes the enclave's snapshots, tells of its state and serves the page; returns never. Trouble with one stops nothing else.
+async fn show_metrics(metrics: Option<Metrics>, json: bool) {
     let Some(Metrics { server, port, board, .. }) = metrics else { return std::future::pending().await };
-    tokio::join!(server.run(Arc::clone(&board)), take_snapshots(port, board));
+    tokio::join!(
+        server.run(Arc::clone(&board)),
+        take_snapshots(port, Arc::clone(&board)),
+        tell_states(board, json)
+    );
+}
+
+/// Prints each state that the enclave says it is in, once.
+async fn tell_states(board: Arc<Board>, json: bool) {
+    let mut states = board.states();
+    while states.changed().await.is_ok() {
+        let Some(state) = *states.borrow_and_update() else { continue };
+        if json {
+            println!("{}", json!({ "state": state.word() }));
+        } else {
+            println!("the enclave says that it is {}", state.word());
+        }
+    }
 }
 
 async fn take_snapshots(port: PortListener, board: Arc<Board>) {

@@ -11,10 +11,12 @@
 
 pub mod alone;
 pub mod corpus;
+pub mod emulator;
 pub mod fuzz;
 pub mod mock_nsm;
 pub mod pki;
 pub mod postgres;
 pub mod simulation;
+pub mod small_model;
 pub mod workload;
 pub mod world;

@@ -104,6 +104,14 @@ impl SeededKey {
         &self.point
     }
 
+    /// The private key as PEM, for a program that takes no other: RFC 5915, `ECPrivateKey`, curve secp384r1.
+    pub fn pem(&self) -> String {
+        const HEAD: [u8; 8] = [0x30, 0x81, 0xa4, 0x02, 0x01, 0x01, 0x04, 0x30];
+        const CURVE: [u8; 9] = [0xa0, 0x07, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22];
+        const POINT: [u8; 5] = [0xa1, 0x64, 0x03, 0x62, 0x00];
+        pem("EC PRIVATE KEY", &[&HEAD, &self.key.to_bytes()[..], &CURVE, &POINT, &self.point].concat())
+    }
+
     /// r || s over SHA-384 of the message, 96 bytes.
     pub fn sign_fixed(&self, message: &[u8]) -> Vec<u8> {
         let signature: Signature = self.key.sign(message);
@@ -126,6 +134,15 @@ impl rcgen::SigningKey for SeededKey {
         let signature: DerSignature = self.key.try_sign(message).map_err(|_| rcgen::Error::RemoteKeyError)?;
         Ok(signature.as_bytes().to_vec())
     }
+}
+
+/// RFC 7468.
+pub fn pem(label: &str, der: &[u8]) -> String {
+    use base64::Engine as _;
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    let lines: Vec<String> =
+        text.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into_owned()).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
 /// Bytes that depend on the seed, a label and a number.

@@ -71,6 +71,7 @@ impl Simulation {
             path: self.worker.clone(),
             environment: vec![(ROOT_VARIABLE.to_owned(), hex::encode(nsm.root_der()))],
             may_speak: true,
+            user: None,
         };
         let transport = Transport::Unix(self.bus.clone());
         let on_listening =

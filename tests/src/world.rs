@@ -1,4 +1,5 @@
-//! A whole simulated world: issuer, release, host, enclave, and the files a client needs. Real programs, real sockets.
+//! A whole world: issuer, release, host, enclave, and the files a client needs. Real programs, real sockets. The enclave is a
+//! simulation of processes, or the real image in an emulator.
 //!
 //! # Promises
 //! - It is up when [`World::start`] returns: the enclave has said that it listens. Nothing waits for a length of time.
@@ -7,6 +8,7 @@
 //! # Does not
 //! - Build: the programs must stand beside the running one, and the model must be there.
 
+use crate::emulator::Emulator;
 use crate::simulation::{IMAGE_FILE, ImageFile, ROOT_FILE, ROOT_VARIABLE, anchor_from_file};
 use adyton_attestation::anchor::TrustAnchor;
 use adyton_attestation::reference::{Owner, ReferenceValues};
@@ -61,6 +63,8 @@ pub struct Plan {
     pub encoder: Option<EncoderFiles>,
     /// What the host shows goes to the terminal.
     pub show_host: bool,
+    /// The real image in this emulator, in place of a simulation. The host then serves metrics: they tell when it is up.
+    pub emulator: Option<Emulator>,
 }
 
 impl Plan {
@@ -79,6 +83,7 @@ impl Plan {
             tamper: None,
             metrics: false,
             show_host: false,
+            emulator: None,
         }
     }
 }
@@ -91,6 +96,7 @@ pub struct World {
     lines: BufReader<ChildStdout>,
     address: String,
     metrics: Option<String>,
+    emulator: Option<Emulator>,
 }
 
 impl World {
@@ -106,7 +112,8 @@ impl World {
         }
         let mut host = spawn_host(folder.path(), plan)?;
         let lines = BufReader::new(host.stdout.take().context("the host's output")?);
-        let mut world = World { folder, host, lines, address: String::new(), metrics: None };
+        let emulator = plan.emulator.clone();
+        let mut world = World { folder, host, lines, address: String::new(), metrics: None, emulator };
         world.wait_until_up()?;
         world.write_reference()?;
         Ok(world)
@@ -125,19 +132,26 @@ impl World {
                 address.clone_into(&mut self.address);
                 self.metrics = said.get("metrics").and_then(|url| url.as_str()).map(str::to_owned);
             }
-            enclave |= said.get("enclave").is_some();
+            // A simulation says so itself; of the image its own metrics tell.
+            let online = self.emulator.is_some() && said.get("state").is_some_and(|state| state == "online");
+            enclave |= said.get("enclave").is_some() || online;
         }
         Ok(())
     }
 
     /// What a relying party gets from whoever built the image and the release.
     fn write_reference(&self) -> Result<()> {
-        let image: ImageFile = serde_json::from_slice(&fs::read(self.path(IMAGE_FILE))?)?;
+        let (image, owner) = match &self.emulator {
+            Some(emulator) => (emulator.image, emulator.owner()),
+            None => {
+                let file: ImageFile = serde_json::from_slice(&fs::read(self.path(IMAGE_FILE))?)?;
+                (file.image, Owner::Signer { pcr8: file.pcr8 })
+            }
+        };
         let manifest = fs::read(self.path("release").join(release::MANIFEST_FILE))?;
         let pcr16 = adyton_attestation::binding::manifest_pcr16(&manifest);
-        let owner = Owner::Signer { pcr8: image.pcr8 };
         // A debug enclave has no reference values, by construction; its tests bring their own.
-        if let Ok(reference) = ReferenceValues::new(vec![image.image], vec![pcr16], owner) {
+        if let Ok(reference) = ReferenceValues::new(vec![image], vec![pcr16], owner) {
             fs::write(self.reference_file(), reference.to_json())?;
         }
         Ok(())
@@ -343,15 +357,15 @@ fn spawn_host(folder: &Path, plan: &Plan) -> Result<Child> {
     command.arg("--release").arg(folder.join("release"));
     command.arg("--audit").arg(folder.join(AUDIT_FOLDER));
     command.arg("--enclave").arg(format!("unix:{}", bus.display()));
-    command.arg("--simulator").arg(program("adyton-sim-enclave")?);
+    if let Some(emulator) = &plan.emulator {
+        command.args(emulator.arguments(folder)?);
+    } else {
+        simulate(&mut command, folder, plan)?;
+    }
     for address in &plan.egress {
         command.arg("--egress").arg(address);
     }
-    for argument in ["--state".to_owned(), folder.display().to_string()].iter().chain(&plan.enclave_arguments)
-    {
-        command.arg("--simulator-arg").arg(argument);
-    }
-    if plan.metrics {
+    if plan.metrics || plan.emulator.is_some() {
         command.args(["--metrics", "127.0.0.1:0"]);
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped());
@@ -359,6 +373,15 @@ fn spawn_host(folder: &Path, plan: &Plan) -> Result<Child> {
         command.stderr(fs::File::create(folder.join(ERRORS_FILE))?);
     }
     command.spawn().context("adyton-host")
+}
+
+fn simulate(command: &mut Command, folder: &Path, plan: &Plan) -> Result<()> {
+    command.arg("--simulator").arg(program("adyton-sim-enclave")?);
+    for argument in ["--state".to_owned(), folder.display().to_string()].iter().chain(&plan.enclave_arguments)
+    {
+        command.arg("--simulator-arg").arg(argument);
+    }
+    Ok(())
 }
 
 /// The policy pack that ships.

@@ -17,3 +17,9 @@ pub const METRICS_PORT: u32 = 5003;
 
 /// The host listens here and connects the enclave to addresses that its operator lists.
 pub const EGRESS_PORT: u32 = 5004;
+
+/// The parent listens here for an enclave's heartbeat and sends it back (AWS `nitro-cli`, `ENCLAVE_READY_VSOCK_PORT`).
+pub const HEARTBEAT_PORT: u32 = 9000;
+
+/// The heartbeat, one byte (AWS `nitro-cli`; `init.c` of AWS's own enclaves).
+pub const HEARTBEAT: u8 = 0xB7;

@@ -3,7 +3,7 @@
 //! It alone holds the NSM, the listener and the receipt key. The worker, its child, parses everything hostile and
 //! gets descriptors and decisions, one by one.
 //!
-//! Reading order: [`run`], [`release`] (what is loaded and measured), [`supervisor`] (the life of a worker),
+//! Reading order: [`boot`] (what the first process of the image does), [`run`], [`release`] (what is loaded and measured), [`supervisor`] (the life of a worker),
 //! [`desk`] (its questions), [`decision`] and [`token`] (who may do what), [`audit`] (what is recorded of it), [`metrics`]
 //! (what the operator may see).
 //!
@@ -14,6 +14,7 @@
 //! - If the sentinel ends, the worker ends.
 
 pub mod audit;
+pub mod boot;
 pub mod clock;
 pub mod decision;
 pub mod desk;
@@ -66,8 +67,8 @@ pub enum EnclaveEnd {
 }
 
 impl EnclaveEnd {
-    /// The process's exit code: 10 release, 11 policy, 12 resources, 13 worker, 15 audit log. (14 is that of
-    /// the program, where there is no security module.)
+    /// The process's exit code: 10 release, 11 policy, 12 resources, 13 worker, 15 audit log. Those of the boot are
+    /// [`boot::BootError::code`].
     pub fn code(&self) -> u8 {
         match self {
             EnclaveEnd::Release(_) => 10,

@@ -1,24 +1,31 @@
-//! `adyton-sentinel`: the enclave's first process on Nitro. It takes no argument and reads no environment:
-//! everything that configures it is measured.
+//! `adyton-sentinel`: the first process of the enclave image. It takes no argument and reads no environment: everything that
+//! configures it is measured.
 
-use adyton_sentinel::device::Device;
+use adyton_sentinel::boot::{self, WORKER_USER};
 use adyton_sentinel::supervisor::WorkerProgram;
 use adyton_sentinel::transport::Transport;
 use std::process::ExitCode;
 
-/// No `/dev/nsm`: not an enclave.
-const NO_DEVICE: u8 = 14;
-
 fn main() -> ExitCode {
-    let device = match Device::open() {
-        Ok(device) => device,
+    let mut booted = match boot::boot() {
+        Ok(booted) => booted,
         Err(e) => {
+            // Nothing is confidential yet. Where the console is closed already, the code alone is read.
             eprintln!("sentinel: {e}");
-            return ExitCode::from(NO_DEVICE);
+            if std::process::id() == 1 {
+                boot::console::say_last(e.code());
+            }
+            return boot::end(e.code());
         }
     };
-    let program = WorkerProgram { path: "/adyton-worker".into(), environment: Vec::new(), may_speak: false };
-    let end = adyton_sentinel::run(Box::new(device), &Transport::Vsock, program, false, || ());
+    let program = WorkerProgram {
+        path: "/adyton-worker".into(),
+        environment: Vec::new(),
+        may_speak: false,
+        user: Some(WORKER_USER),
+    };
+    let end = adyton_sentinel::run(Box::new(booted.device), &Transport::Vsock, program, false, || ());
     eprintln!("sentinel: {end}");
-    ExitCode::from(end.code())
+    booted.console.last_word(end.code());
+    boot::end(end.code())
 }

@@ -57,6 +57,9 @@ pub struct WorkerProgram {
     pub environment: Vec<(String, String)>,
     /// Whether its standard error is ours. Nowhere but in a simulation: it would be a way out for a broken worker.
     pub may_speak: bool,
+    /// The user and the group that it becomes. Another one than the sentinel's has none of its rights; a simulation has none
+    /// to give.
+    pub user: Option<u32>,
 }
 
 /// Why the worker ended.
@@ -182,7 +185,11 @@ impl Supervisor {
     async fn start(&self) -> Result<Worker, WorkerEnd> {
         let (ours, theirs) = channel::pair().map_err(WorkerEnd::Start)?;
         // The channel is the worker's standard input: the one descriptor that every process is born with.
-        let child = Command::new(&self.program.path)
+        let mut command = Command::new(&self.program.path);
+        if let Some(user) = self.program.user {
+            command.uid(user).gid(user);
+        }
+        let child = command
             .env_clear()
             .envs(self.program.environment.iter().cloned())
             .stdin(theirs)
@@ -191,6 +198,8 @@ impl Supervisor {
             .kill_on_drop(true)
             .spawn()
             .map_err(WorkerEnd::Start)?;
+        // It holds the worker's end of the channel, which must end with the worker.
+        drop(command);
         let channel = Rc::new(Channel::new(ours).map_err(WorkerEnd::Start)?);
         let mut worker = Worker { child, channel, spki_sha384: [0; 48], leased: Cell::new(false) };
         let start = ToWorker::Start {

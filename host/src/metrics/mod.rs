@@ -19,11 +19,12 @@ pub use server::Server;
 use crate::audit::Disk;
 use crate::enclave::Stream;
 use crate::relay::Counters;
-use adyton_wire::metrics::{SNAPSHOT_LEN, Snapshot};
+use adyton_wire::metrics::{SNAPSHOT_LEN, Snapshot, State};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt;
+use tokio::sync::watch;
 
 /// A snapshot that is older says nothing of now. They come each second: four may be late.
 const FRESH: Duration = Duration::from_secs(5);
@@ -35,6 +36,8 @@ pub struct Board {
     relay: Arc<Counters>,
     disk: Arc<Disk>,
     enclave: Mutex<Enclave>,
+    /// The state in the last snapshot, for whoever waits for another.
+    state: watch::Sender<Option<State>>,
 }
 
 /// What the enclave has said.
@@ -58,7 +61,13 @@ struct Seen {
 impl Board {
     /// Nothing is known of the enclave yet.
     pub fn new(relay: Arc<Counters>, disk: Arc<Disk>) -> Board {
-        Board { since: Instant::now(), relay, disk, enclave: Mutex::default() }
+        let state = watch::Sender::new(None);
+        Board { since: Instant::now(), relay, disk, enclave: Mutex::default(), state }
+    }
+
+    /// What state the enclave says it is in, and when that changes. As little to be believed as the rest.
+    pub fn states(&self) -> watch::Receiver<Option<State>> {
+        self.state.subscribe()
     }
 
     /// Takes snapshots from one connection until it ends, or a later one comes.
@@ -106,6 +115,8 @@ impl Board {
             enclave.boots += 1;
         }
         enclave.last = Some(Seen { snapshot, at: Instant::now(), connected: true });
+        let now = Some(snapshot.state);
+        self.state.send_if_modified(|state| std::mem::replace(state, now) != now);
         true
     }
 

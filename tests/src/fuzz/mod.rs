@@ -26,7 +26,7 @@ mod screening;
 mod shape;
 mod structure;
 mod text;
-mod weights;
+pub(crate) mod weights;
 
 pub use audit::{audit_entry, audit_protocol, audit_record};
 pub use crossing::{blob_request_and_response, control_to_sentinel, hybrid_line, manifest};

@@ -30,7 +30,7 @@ const EMBED: usize = 32;
 const FFN: usize = 16;
 /// Value types (gguf.md, `gguf_metadata_value_type`) and the tensor type F32 (ggml.h).
 const U32: u32 = 4;
-const I32: u32 = 5;
+pub(crate) const I32: u32 = 5;
 const F32: u32 = 6;
 const STRING: u32 = 8;
 const ARRAY: u32 = 9;
@@ -71,8 +71,9 @@ fn run(model: Arc<Model>, control: Vec<String>) {
     }
 }
 
+/// A GGUF file that is being written.
 #[derive(Default)]
-struct File {
+pub(crate) struct File {
     metadata: Vec<u8>,
     keys: u64,
     table: Vec<u8>,
@@ -88,33 +89,38 @@ impl File {
         &mut self.metadata
     }
 
-    fn text(&mut self, key: &str, value: &str) {
+    pub(crate) fn text(&mut self, key: &str, value: &str) {
         string(self.key(key, STRING), value);
     }
 
-    fn number(&mut self, key: &str, value: u32) {
+    pub(crate) fn number(&mut self, key: &str, value: u32) {
         self.key(key, U32).extend_from_slice(&value.to_le_bytes());
     }
 
-    fn real(&mut self, key: &str, value: f32) {
+    pub(crate) fn real(&mut self, key: &str, value: f32) {
         self.key(key, F32).extend_from_slice(&value.to_le_bytes());
     }
 
-    fn list(&mut self, key: &str, kind: u32, count: usize, items: &[u8]) {
+    pub(crate) fn list(&mut self, key: &str, kind: u32, count: usize, items: &[u8]) {
         let out = self.key(key, ARRAY);
         out.extend_from_slice(&kind.to_le_bytes());
         out.extend_from_slice(&(count as u64).to_le_bytes());
         out.extend_from_slice(items);
     }
 
-    fn strings(&mut self, key: &str, values: &[&str]) {
+    pub(crate) fn strings(&mut self, key: &str, values: &[&str]) {
         let mut items = Vec::new();
         values.iter().for_each(|value| string(&mut items, value));
         self.list(key, STRING, values.len(), &items);
     }
 
-    /// A tensor of 32-bit floats; `shape` is slowest first, as the engine says it.
+    /// A tensor of 32-bit floats that repeat themselves.
     fn tensor(&mut self, name: &str, shape: &[usize]) {
+        self.filled(name, shape, &mut |at| (at % 7) as f32 / 8.0 - 0.375);
+    }
+
+    /// A tensor of 32-bit floats; `shape` is slowest first, as the engine says it.
+    pub(crate) fn filled(&mut self, name: &str, shape: &[usize], value: &mut dyn FnMut(usize) -> f32) {
         self.tensors += 1;
         string(&mut self.table, name);
         self.table.extend_from_slice(&(shape.len() as u32).to_le_bytes());
@@ -124,13 +130,12 @@ impl File {
         self.table.extend_from_slice(&TENSOR_F32.to_le_bytes());
         self.table.extend_from_slice(&(self.data.len() as u64).to_le_bytes());
         for at in 0..shape.iter().product::<usize>() {
-            let value = (at % 7) as f32 / 8.0 - 0.375;
-            self.data.extend_from_slice(&value.to_le_bytes());
+            self.data.extend_from_slice(&value(at).to_le_bytes());
         }
         pad(&mut self.data);
     }
 
-    fn bytes(self) -> Vec<u8> {
+    pub(crate) fn bytes(self) -> Vec<u8> {
         let mut out = b"GGUF\x03\0\0\0".to_vec();
         out.extend_from_slice(&self.tensors.to_le_bytes());
         out.extend_from_slice(&self.keys.to_le_bytes());

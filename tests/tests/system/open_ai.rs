@@ -177,9 +177,9 @@ fn everything_simulated_says_so() {
 
 #[test]
 fn production_programs_refuse_to_start_outside_their_place() {
-    // No /dev/nsm here; no sentinel on standard input. Neither takes an argument that would change it.
+    // It is not the first process; no sentinel on standard input. Neither takes an argument that would change it.
     let sentinel = Command::new(program("adyton-sentinel").unwrap()).arg("--simulate").output().unwrap();
-    assert_eq!(sentinel.status.code(), Some(14));
+    assert_eq!(sentinel.status.code(), Some(16));
     let worker = Command::new(program("adyton-worker").unwrap()).stdin(Stdio::null()).output().unwrap();
     assert!(!worker.status.success());
 }
