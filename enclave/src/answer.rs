@@ -17,11 +17,11 @@ use crate::api::openai::StreamOptions;
 use crate::api::tools::{self, Call, Written as Calls};
 use crate::gate::Spent;
 use crate::generator::{Event, TokenStream};
-use crate::request::House;
+use crate::request::{House, told};
 use adyton_attestation::receipt::{ResponseChain, commit_request};
 use adyton_engine::{FinishReason, Likelihood, Usage};
-use adyton_guardrail::{Output, OutputScreen, Released, Verdict};
-use adyton_wire::control::Account;
+use adyton_guardrail::{Guardrail, Output, OutputScreen, Released, Restore, Verdict};
+use adyton_wire::control::{Account, Screened};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as B64};
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
@@ -63,6 +63,23 @@ pub struct Manner {
     pub(crate) calls: Option<Calls>,
 }
 
+/// How the answers to one prompt leave: by which settings, and with what put back.
+pub struct Exit {
+    /// The settings of the section that the grant names.
+    pub guardrail: Guardrail,
+    /// What was masked in the prompt.
+    pub restore: Restore,
+    /// What was found in the prompt.
+    pub input: Verdict,
+}
+
+impl Exit {
+    /// A screen for one answer.
+    pub fn screen(&self) -> OutputScreen {
+        OutputScreen::restoring(self.guardrail.clone(), self.restore.clone())
+    }
+}
+
 /// Answers with the tokens as they come, or whole.
 ///
 /// # Errors
@@ -70,17 +87,17 @@ pub struct Manner {
 pub async fn respond(
     house: &Arc<House>,
     tokens: TokenStream,
-    input: Verdict,
+    exit: Exit,
     manner: Manner,
     request: &[u8],
 ) -> Result<Response<Body>, ApiError> {
     let salt = random().ok_or_else(ApiError::offline)?;
-    let screens = (0..tokens.answers()).map(|_| Screen::new(house, manner.calls)).collect();
+    let screens = (0..tokens.answers()).map(|_| Screen::new(&exit, manner.calls)).collect();
     let answer = Answer {
         screens,
         envelope: Envelope::new(house.name.clone()).ok_or_else(ApiError::offline)?,
         committed: Committed { chain: ResponseChain::new(&salt), request: commit_request(&salt, request) },
-        input,
+        input: exit.input,
         tokens,
         house: Arc::clone(house),
     };
@@ -139,9 +156,9 @@ enum Next {
 }
 
 impl Screen {
-    fn new(house: &House, calls: Option<Calls>) -> Screen {
+    fn new(exit: &Exit, calls: Option<Calls>) -> Screen {
         Screen {
-            screen: OutputScreen::new(house.guardrail.clone()),
+            screen: exit.screen(),
             likelihoods: VecDeque::new(),
             came: 0,
             left: 0,
@@ -206,7 +223,7 @@ impl Screen {
 
     /// The likelihoods of text that left, if all of it left as it came.
     fn settled(&mut self) -> Vec<Likelihood> {
-        if !self.screen.verdict().findings.is_empty() {
+        if !self.screen.is_unchanged() {
             self.likelihoods.clear();
         }
         let out = self.likelihoods.iter().take_while(|(end, _)| *end <= self.left).count();
@@ -323,7 +340,11 @@ impl Answer {
             self.committed.chain.push(last);
         }
         let verdicts = [("input", self.input.word()), ("output", self.verdict())];
-        let account = self.committed.account(&verdicts, complete);
+        let found = self.screens.iter().map(|screen| screen.screen.verdict().findings.len()).sum::<usize>();
+        let prompt = told(&self.input);
+        let findings = prompt.findings.saturating_add(u8::try_from(found).unwrap_or(u8::MAX));
+        let screened = Screened { findings, ..prompt };
+        let account = self.committed.account(&verdicts, complete, screened);
         let spent: Spent = self.tokens.into_spent();
         let receipt = self.house.gate.seal(spent, account).await.ok().flatten();
         let trailer = receipt.as_deref().and_then(header).map(|receipt| {
@@ -356,7 +377,7 @@ impl Committed {
         frames.send(Ok(Frame::data(chunk))).await.is_ok()
     }
 
-    fn account(self, verdicts: &[(&str, &str)], complete: bool) -> Account {
+    fn account(self, verdicts: &[(&str, &str)], complete: bool, screened: Screened) -> Account {
         let (chunks, response_bytes) = (self.chain.chunks(), self.chain.bytes());
         Account {
             request: self.request,
@@ -365,6 +386,7 @@ impl Committed {
             response_bytes,
             verdicts: verdicts.iter().map(|(stage, word)| ((*stage).into(), (*word).into())).collect(),
             complete,
+            screened,
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::lease::Lease;
 use adyton_wire::channel::Channel;
 use adyton_wire::control::{
-    Account, Action, Decision, Denial, GrantId, RequestId, ToSentinel, ToWorker, Token, Told, Wish,
+    Account, Action, Decision, Denial, GrantId, RequestId, Screened, ToSentinel, ToWorker, Token, Told, Wish,
 };
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -55,7 +55,7 @@ pub enum NotGranted {
 /// value and gets a [`Spent`] back. Dropped unused, it goes back to the sentinel.
 ///
 /// ```compile_fail,E0451
-/// let forged = adyton_enclave::gate::Grant { held: todo!(), max_tokens: 1, until: todo!(), principal: [0; 32] };
+/// let forged = adyton_enclave::gate::Grant { held: todo!(), max_tokens: 1, until: todo!(), principal: [0; 32], section: 0 };
 /// ```
 #[derive(Debug)]
 pub struct Grant {
@@ -63,9 +63,20 @@ pub struct Grant {
     max_tokens: u32,
     until: Instant,
     principal: [u8; 32],
+    section: u16,
 }
 
 impl Grant {
+    /// The section of the guardrail settings by which text under it is screened.
+    pub fn section(&self) -> u16 {
+        self.section
+    }
+
+    /// Gives it back, because the guardrail refused what it was for.
+    pub fn refuse(mut self, screened: Screened) {
+        self.held.screened = screened;
+    }
+
     /// The pseudonym of whoever it was given to.
     pub fn principal(&self) -> [u8; 32] {
         self.principal
@@ -102,9 +113,14 @@ struct Held {
     id: GrantId,
     outgoing: mpsc::UnboundedSender<ToSentinel>,
     used_up: bool,
+    screened: Screened,
 }
 
 impl Held {
+    fn new(id: GrantId, outgoing: &mpsc::UnboundedSender<ToSentinel>) -> Held {
+        Held { id, outgoing: outgoing.clone(), used_up: false, screened: Screened::default() }
+    }
+
     fn use_up(mut self) -> GrantId {
         self.used_up = true;
         self.id
@@ -115,7 +131,7 @@ impl Drop for Held {
     fn drop(&mut self) {
         if !self.used_up {
             // If the sentinel is gone, so are its grants.
-            let _ = self.outgoing.send(ToSentinel::Release { grant: self.id });
+            let _ = self.outgoing.send(ToSentinel::Release { grant: self.id, screened: self.screened });
         }
     }
 }
@@ -210,10 +226,10 @@ impl Gate {
                 Ok(Err(NotGranted::Held { hold, missing, ends_in }))
             }
             Decision::Permitted => Err(Silent),
-            Decision::Granted { grant, principal, max_tokens, valid_for_ms } => {
-                let held = Held { id: grant, outgoing: self.outgoing.clone(), used_up: false };
+            Decision::Granted { grant, principal, max_tokens, valid_for_ms, section } => {
+                let held = Held::new(grant, &self.outgoing);
                 let until = Instant::now() + Duration::from_millis(u64::from(valid_for_ms));
-                Ok(Ok(Grant { held, max_tokens, until, principal }))
+                Ok(Ok(Grant { held, max_tokens, until, principal, section }))
             }
         }
     }
@@ -230,7 +246,7 @@ impl Gate {
                 Ok(Err(NotGranted::Held { hold, missing, ends_in }))
             }
             (Decision::Granted { grant, .. }, Some(socket)) => {
-                let held = Held { id: grant, outgoing: self.outgoing.clone(), used_up: false };
+                let held = Held::new(grant, &self.outgoing);
                 Ok(Ok(Passage { held, socket }))
             }
             (Decision::Granted { .. } | Decision::Permitted, _) => Err(Silent),

@@ -15,7 +15,7 @@ use adyton_attestation::binding::spki_sha384;
 use adyton_attestation::reference::{Owner, ReferenceValues};
 use adyton_attestation::tls;
 use adyton_engine::{Limits, LoadError, Model};
-use adyton_guardrail::{Guardrail, Settings, SettingsError};
+use adyton_guardrail::{Guardrails, Sections, SettingsError};
 use adyton_wire::channel::{Channel, ChannelError};
 use adyton_wire::control::ToWorker;
 use adyton_wire::manifest::{MAX_MANIFEST, Manifest, ManifestError};
@@ -104,9 +104,9 @@ async fn live(socket: OwnedFd, anchor: TrustAnchor, memory: usize) -> Result<(),
     let manifest = read_manifest(manifest)?;
     let name = Manifest::parse(&manifest)?.model;
     let peers = read_peers(&peers)?;
-    let settings = Settings::parse(&guardrails)?;
+    let sections = Sections::parse(&guardrails)?;
     let model = load_model(weights, memory)?;
-    let guardrail = Guardrail::new(settings, model.control_tokens());
+    let guardrails = Guardrails::new(sections, model.control_tokens());
     let key = SessionKey::generate()?;
 
     let lease = Arc::new(Lease::default());
@@ -124,7 +124,7 @@ async fn live(socket: OwnedFd, anchor: TrustAnchor, memory: usize) -> Result<(),
     let house = Arc::new(House {
         name,
         gate,
-        guardrail,
+        guardrails,
         generator,
         lease,
         reading: Semaphore::new(MAX_READING),

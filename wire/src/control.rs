@@ -88,6 +88,8 @@ pub enum ToSentinel {
     Release {
         /// The grant.
         grant: GrantId,
+        /// What the guardrail found, if that is why.
+        screened: Screened,
     },
     /// Says what came of calling a tool; uses the grant up. No answer.
     Called {
@@ -142,6 +144,8 @@ pub enum Action {
         request: [u8; 32],
         /// True if the prompt has text that nobody vouches for: the result of a tool.
         untrusted: bool,
+        /// The detectors whose findings persons must approve before the prompt is read; at most [`MAX_VERDICTS`] words.
+        held: Vec<String>,
     },
     /// To call a tool of the enclave.
     CallTool {
@@ -265,6 +269,8 @@ pub enum Decision {
         max_tokens: u32,
         /// How long it is good, in milliseconds.
         valid_for_ms: u32,
+        /// The section of `guardrails.toml` by which text under it is screened: 0 is the default, then as in the file.
+        section: u16,
     },
     /// It may if persons approve; the same request may be asked again.
     Held {
@@ -333,7 +339,20 @@ pub struct Account {
     pub verdicts: Vec<(String, String)>,
     /// False if the answer was cut short.
     pub complete: bool,
+    /// What the guardrail found in prompt and answer.
+    pub screened: Screened,
+}
+
+/// What the guardrail saw of one request, for whoever watches behaviour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Screened {
+    /// Detectors that found something.
+    pub findings: u8,
+    /// How near the prompt came to an attack, in percent; 50 is where it is taken for one. 0 also where nobody looked.
+    pub score: u8,
 }
 
 /// Most verdicts in an [`Account`].
 pub const MAX_VERDICTS: usize = 8;
+/// Longest word of a verdict or a detector, in bytes.
+pub const MAX_WORD: usize = 32;

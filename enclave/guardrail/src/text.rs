@@ -14,6 +14,19 @@ impl Text {
     }
 }
 
+/// By bytes, for tables.
+impl Ord for Text {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.expose().cmp(other.expose())
+    }
+}
+
+impl PartialOrd for Text {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 impl From<String> for Text {
     fn from(text: String) -> Self {
         Text(Zeroizing::new(text))
@@ -41,6 +54,8 @@ pub enum Role {
     User,
     /// An earlier answer, as the client repeats it.
     Assistant,
+    /// Text that nobody vouches for: the result of a tool, a document. Templates see it as the user's.
+    Data,
 }
 
 impl Role {
@@ -48,7 +63,7 @@ impl Role {
     pub fn as_str(self) -> &'static str {
         match self {
             Role::System => "system",
-            Role::User => "user",
+            Role::User | Role::Data => "user",
             Role::Assistant => "assistant",
         }
     }

@@ -25,6 +25,7 @@ pub mod metrics;
 pub mod notary;
 pub mod people;
 pub mod release;
+pub mod sections;
 pub mod supervisor;
 pub mod token;
 pub mod tools;

@@ -19,7 +19,7 @@ use crate::transport::{Accepted, Listener, Transport};
 use crate::watch::LESSONS;
 use adyton_attestation::binding::{EXPORTER_LEN, Role, SessionBinding, spki_sha384};
 use adyton_wire::channel::{self, Channel, ChannelError};
-use adyton_wire::control::{Decision, Denial, ToSentinel, ToWorker};
+use adyton_wire::control::{Decision, Denial, Screened, ToSentinel, ToWorker};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -294,7 +294,7 @@ impl Supervisor {
                 return worker.send(&ToWorker::People(id, told), &[]).await;
             }
             ToSentinel::Called { grant, bytes, came } => self.desk.borrow_mut().called(grant, bytes, came),
-            ToSentinel::Release { grant } => self.desk.borrow_mut().release(grant),
+            ToSentinel::Release { grant, screened } => self.desk.borrow_mut().release(grant, screened),
             ToSentinel::Seal { id, grant, account } => {
                 let sealed = self.desk.borrow_mut().seal(grant, account);
                 match sealed {
@@ -332,7 +332,7 @@ impl Supervisor {
                 decision
             } else {
                 if let Decision::Granted { grant, .. } = decision {
-                    desk.borrow_mut().release(grant);
+                    desk.borrow_mut().release(grant, Screened::default());
                 }
                 if !kept {
                     log.refuse();

@@ -44,6 +44,8 @@ pub struct ChatRequest {
     pub model: String,
     /// The conversation.
     pub prompt: Prompt,
+    /// What else of the request reaches the engine as text: stop strings, schemas, declared tools.
+    pub beside: Vec<Text>,
     /// How to sample; how much is the grant's business.
     pub sampling: Sampling,
     /// How many answers.
@@ -211,6 +213,7 @@ impl ChatRequest {
         raw.refuse_unsupported()?;
         let inside = raw.take_own_tools(own)?;
         let form = raw.form()?;
+        let beside = beside(&raw, &form, inside);
         let asked = raw.max_completion_tokens.or(raw.max_tokens);
         Ok(ChatRequest {
             sampling: raw.sampling()?,
@@ -219,6 +222,7 @@ impl ChatRequest {
             stream: raw.stream.unwrap_or(false).then(|| raw.stream_options.unwrap_or_default()),
             prompt: prompt(raw.messages, &form)?,
             form,
+            beside,
             inside,
             model: raw.model,
             answers: raw.n.unwrap_or(1),
@@ -403,6 +407,21 @@ fn purpose(metadata: Option<&Map<String, Value>>) -> Result<String, ApiError> {
     }
 }
 
+/// The texts that the engine gets beside the conversation. The enclave's own tools are measured.
+fn beside(raw: &Raw, form: &Form, inside: bool) -> Vec<Text> {
+    let stops = match &raw.stop {
+        None => Vec::new(),
+        Some(Stop::One(stop)) => vec![stop.clone()],
+        Some(Stop::Many(stops)) => stops.clone(),
+    };
+    let declared = match form {
+        Form::Schema(schema) => vec![tools::words(schema)],
+        Form::Tools(tools) if !inside => tools.words(),
+        Form::Free | Form::Object | Form::Tools(_) => Vec::new(),
+    };
+    stops.into_iter().chain(declared).map(Text::from).collect()
+}
+
 /// The conversation as the engine's templates know it: the tools are told in the system's message, calls and answers of tools
 /// stand in the messages of assistant and user.
 fn prompt(raw: Vec<RawMessage>, form: &Form) -> Result<Prompt, ApiError> {
@@ -433,7 +452,8 @@ fn prompt(raw: Vec<RawMessage>, form: &Form) -> Result<Prompt, ApiError> {
 fn message(raw: RawMessage) -> Result<Message, ApiError> {
     let role = match raw.role.as_str() {
         "system" | "developer" => Role::System,
-        "user" | "tool" => Role::User,
+        "user" => Role::User,
+        "tool" => Role::Data,
         "assistant" => Role::Assistant,
         _ => {
             let message = "the role must be system, developer, user, assistant or tool";

@@ -183,6 +183,16 @@ impl Tools {
         )
     }
 
+    /// What is declared, as text: one for each tool.
+    pub(crate) fn words(&self) -> Vec<String> {
+        let one = |tool: &RawTool| {
+            let RawFunction { name, description, parameters, .. } = &tool.function;
+            let parameters = parameters.as_ref().map(words).unwrap_or_default();
+            [name.as_str(), description.as_deref().unwrap_or_default(), &parameters].join("\n")
+        };
+        self.tools.iter().map(one).collect()
+    }
+
     /// The shape of an answer that may call them. Takes its time over large schemas.
     pub(crate) fn shape(&self) -> Result<Shape, ApiError> {
         let one = |tool: &RawTool| Tool {
@@ -207,6 +217,27 @@ impl Tools {
             Mode::Auto | Mode::Required => Written::Tagged,
         }
     }
+}
+
+/// All strings of a JSON value, the names in it among them, one a line.
+pub(crate) fn words(value: &Value) -> String {
+    let (mut text, mut open) = (String::new(), vec![value]);
+    while let Some(value) = open.pop() {
+        let mut add = |word: &str| {
+            text.push_str(word);
+            text.push('\n');
+        };
+        match value {
+            Value::String(word) => add(word),
+            Value::Array(list) => open.extend(list.iter().rev()),
+            Value::Object(map) => {
+                map.keys().for_each(|name| add(name));
+                open.extend(map.values());
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+    text
 }
 
 fn wrong(parameter: &str, message: &str) -> ApiError {

@@ -11,6 +11,7 @@
 //!
 //! Does not: stream a turn that might still become a call. The words of such a turn come at once, when it is over.
 
+use crate::answer::Exit;
 use crate::api::error::ApiError;
 use crate::api::openai::Form;
 use crate::api::tools::{self, Call, Written};
@@ -18,6 +19,7 @@ use crate::gate::{Asker, NotGranted};
 use crate::generator::{Event, TokenStream};
 use crate::request::House;
 use adyton_guardrail::{Message, Output, OutputScreen, Prompt, Released, Role, Text};
+use bytes::Bytes;
 use std::time::Instant;
 
 /// Most turns that call. After them the model must answer in words.
@@ -40,9 +42,10 @@ pub struct Said {
 }
 
 /// Listens to a turn until it is over.
-pub(crate) async fn listen(house: &House, mut tokens: TokenStream, written: Option<Written>) -> Turn {
+pub(crate) async fn listen(exit: &Exit, mut tokens: TokenStream, written: Option<Written>) -> Turn {
     let Some(written) = written else { return Turn::Words(tokens) };
-    let mut ear = Ear::new(OutputScreen::new(house.guardrail.clone()));
+    // Nothing is put back: what was masked stays so for a tool.
+    let mut ear = Ear::new(OutputScreen::new(exit.guardrail.clone()));
     let mut came = Vec::new();
     while let Some((answer, event)) = tokens.next().await {
         let over = ear.hear(&event);
@@ -117,8 +120,14 @@ pub async fn answer_calls(
     }
     let message = |role, content: String| Message { role, content: Text::from(content) };
     prompt.messages.push(message(Role::Assistant, said.text.expose().to_owned()));
-    prompt.messages.push(message(Role::User, results.join("\n")));
+    prompt.messages.push(message(Role::Data, results.join("\n")));
     Ok(())
+}
+
+/// A conversation as persons read it.
+pub(crate) fn transcript(prompt: &Prompt) -> Bytes {
+    let one = |message: &Message| format!("{}:\n{}", message.role.as_str(), message.content.expose());
+    Bytes::from(prompt.messages.iter().map(one).collect::<Vec<_>>().join("\n\n"))
 }
 
 /// A result with where it comes from, told apart from what surrounds it: it cannot end its own mark, nor begin a call.

@@ -25,13 +25,14 @@ use crate::people::holds::Subject;
 use crate::people::standing::Reason;
 use crate::people::{Now, People};
 use crate::release::Release;
+use crate::sections::{Chosen, Sections, SectionsError};
 use crate::token::{Issuers, IssuersError, Principal};
 use crate::tools::{Tools, ToolsError};
 use crate::watch::{Request, SettingsError, Watch};
 use adyton_attestation::receipt::ReceiptSigner;
 use adyton_behaviour::{Event, Outcome};
 use adyton_decision::PackError;
-use adyton_wire::control::{Action, Decision, Denial, Token};
+use adyton_wire::control::{Action, Decision, Denial, MAX_VERDICTS, MAX_WORD, Token};
 use adyton_wire::metrics::{Snapshot, State};
 use ring::digest::{Context, SHA256};
 use ring::hmac;
@@ -59,6 +60,9 @@ pub enum DeskError {
     /// The tools were refused.
     #[error(transparent)]
     Tools(#[from] ToolsError),
+    /// The sections of the guardrail settings were refused.
+    #[error(transparent)]
+    Sections(#[from] SectionsError),
     /// The settings of behaviour were refused.
     #[error("behaviour.toml: {0}")]
     Behaviour(#[from] SettingsError),
@@ -80,6 +84,7 @@ pub struct Desk {
     people: People,
     watch: Watch,
     tools: Tools,
+    sections: Sections,
     sessions: Sessions,
     /// The worker's process must end.
     kill: bool,
@@ -151,6 +156,7 @@ impl Desk {
             people: People::new(approvers, boot, clock.now()),
             watch: Watch::new(behaviour, clock.now()).ok_or(DeskError::Randomness)?,
             tools: Tools::parse(&release.text("tools.toml"))?,
+            sections: Sections::parse(&release.text("guardrails.toml"))?,
             sessions: Sessions::default(),
             kill: false,
             false_grants: 0,
@@ -254,8 +260,9 @@ impl Desk {
         let event = self.watch.event(Request { principal: pseudonym, session, action, now: now.time });
         let subject = subject(pseudonym, action);
         let moment = self.moment(&event, subject.as_ref(), asked, now);
-        let decided = match self.permit(&principal, action, moment) {
-            Ok(permitted) => self.grant(permitted, event.clone(), asked, subject.as_ref(), now),
+        let section = self.sections.of(purpose(action), &principal.tenant);
+        let decided = match self.permit(&principal, action, moment, section) {
+            Ok(permitted) => self.grant(permitted, event.clone(), asked, subject.as_ref(), (section, now)),
             Err(Refusal::NeedsPersons { persons, policies }) => {
                 let wanted = Wanted { persons, policies, risk: moment.risk };
                 self.hold(&principal, subject, asked, wanted, now).map(|held| (held, None))
@@ -287,8 +294,10 @@ impl Desk {
         principal: &Principal,
         action: &Action,
         moment: Moment,
+        section: Chosen,
     ) -> Result<(Permit, Option<Reach>), Refusal> {
-        let permit = self.point.decide(principal, action, &self.facts.model, moment)?;
+        let permit = self.point.decide(principal, action, &self.facts.model, moment);
+        let permit = approved(permit, action, moment.approvals, section)?;
         let reach = match action {
             Action::CallTool { tool, purpose, argument_bytes, .. } => {
                 let tool = self.tools.get(tool).ok_or(Refusal::Denied)?;
@@ -344,7 +353,7 @@ impl Desk {
         event: Event,
         asked: &Asked<'_>,
         subject: Option<&Subject>,
-        now: Now,
+        (section, now): (Chosen, Now),
     ) -> Result<(Decision, Option<Due>), Denial> {
         if !self.log.is_open() {
             return Err(Denial::AuditUnavailable);
@@ -379,7 +388,8 @@ impl Desk {
         };
         self.sessions.add(asked.session, self.labels(action));
         let valid_for_ms = u32::try_from(LIFETIME.as_millis()).unwrap_or(u32::MAX);
-        let decision = Decision::Granted { grant, principal, max_tokens, valid_for_ms };
+        let section = section.number;
+        let decision = Decision::Granted { grant, principal, max_tokens, valid_for_ms, section };
         Ok((decision, Some(Due { entry: placed.index, reach })))
     }
 
@@ -477,6 +487,46 @@ impl Desk {
     }
 }
 
+/// What persons must approve because the guardrail found it, beside what the policies want persons for.
+fn approved(
+    permit: Result<Permit, Refusal>,
+    action: &Action,
+    approvals: u8,
+    section: Chosen,
+) -> Result<Permit, Refusal> {
+    let Action::Generate { held, .. } = action else { return permit };
+    if held.is_empty() {
+        return permit;
+    }
+    if held.len() > MAX_VERDICTS || held.iter().any(|word| !is_word(word)) {
+        return Err(Refusal::Bounds);
+    }
+    let found = format!("guardrail: {}", held.join(", "));
+    match permit {
+        Ok(permit) if approvals >= section.persons => Ok(permit),
+        Ok(_) => Err(Refusal::NeedsPersons { persons: section.persons, policies: found }),
+        Err(Refusal::NeedsPersons { persons, policies }) => {
+            let policies = format!("{policies}, {found}");
+            Err(Refusal::NeedsPersons { persons: persons.max(section.persons), policies })
+        }
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// A detector's name, as it may be shown to approvers and recorded.
+fn is_word(word: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_lowercase() || b == b'_';
+    (1..=MAX_WORD).contains(&word.len()) && word.bytes().all(fits)
+}
+
+/// The declared purpose.
+fn purpose(action: &Action) -> &str {
+    match action {
+        Action::ListModels => "",
+        Action::Generate { purpose, .. } | Action::CallTool { purpose, .. } => purpose,
+    }
+}
+
 /// What a hold of a request would be for; a list of models is not worth one.
 fn subject(principal: [u8; 32], action: &Action) -> Option<Subject> {
     match action {
@@ -496,8 +546,9 @@ fn terms(action: &Action) -> [u8; 32] {
     };
     match action {
         Action::ListModels => {}
-        Action::Generate { model: _, purpose, max_tokens, prompt_bytes, request: _, untrusted } => {
+        Action::Generate { model: _, purpose, max_tokens, prompt_bytes, request: _, untrusted, held } => {
             named(purpose);
+            held.iter().for_each(|detector| named(detector));
             context.update(&max_tokens.to_be_bytes());
             context.update(&prompt_bytes.to_be_bytes());
             context.update(&[u8::from(*untrusted)]);

@@ -10,11 +10,9 @@ use crate::grants::Granted;
 use crate::people::standing::Reason;
 use crate::watch;
 use adyton_attestation::receipt::{ReceiptBody, Status};
-use adyton_wire::control::{Account, GrantId, MAX_VERDICTS};
+use adyton_wire::control::{Account, GrantId, MAX_VERDICTS, MAX_WORD, Screened};
 use std::time::Instant;
 
-/// Longest word in a verdict, in bytes.
-const MAX_WORD: usize = 32;
 /// So many grants used that were never open, or not any more, and the worker is taken for broken. A grant that is over while
 /// its answer is made is no crime, so one is not enough.
 const MAX_FALSE_GRANTS: u32 = 8;
@@ -75,10 +73,11 @@ impl Desk {
     }
 
     /// Takes a grant back that nothing came of. One that is not open changes nothing.
-    pub fn release(&mut self, grant: GrantId) {
-        if let Some(Granted { pseudonym, entry, event, hold, .. }) =
+    pub fn release(&mut self, grant: GrantId, screened: Screened) {
+        if let Some(Granted { pseudonym, entry, mut event, hold, .. }) =
             self.grants.consume(grant, Instant::now())
         {
+            watch::screened(&mut event, screened);
             self.observe(&event);
             self.give_back(hold);
             self.log.append(&Entry::Returned { principal: pseudonym, grant: entry });

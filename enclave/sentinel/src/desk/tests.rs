@@ -88,6 +88,7 @@ fn ask(desk: &mut Desk, token: &Token) -> Decision {
         prompt_bytes: 100,
         request: [7; 32],
         untrusted: false,
+        held: Vec::new(),
     };
     desk.decide(&Asked { token, attested: false, session: 1, action: &action }).0
 }
@@ -276,6 +277,6 @@ fn one_no_is_final_also_where_no_policy_wants_a_person_any_more() {
     let no = Statement::Vote { boot: *desk.boot(), hold, request: [7; 32], allow: false };
     assert_eq!(cast(&mut desk, 0, &no), Ok(Told::Counted { missing: 0 }));
     assert_eq!(ask(&mut desk, &zoe), Decision::Denied(Denial::Declined));
-    desk.release(grant);
+    desk.release(grant, adyton_wire::control::Screened::default());
     assert_eq!(ask(&mut desk, &zoe), Decision::Denied(Denial::Declined));
 }
