@@ -498,6 +498,8 @@ fn joined(parts: Vec<Part>) -> Result<String, ApiError> {
 }
 
 #[cfg(test)]
+mod fields;
+#[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
