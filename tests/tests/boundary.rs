@@ -35,16 +35,20 @@ const DECISION: Who = Crate("adyton-decision");
 const GUARDRAIL: Who = Crate("adyton-guardrail");
 const KERNELS: Who = Crate("adyton-kernels");
 const ENGINE: Who = Crate("adyton-engine");
+const ENCODER: Who = Crate("adyton-encoder");
+const RETRIEVAL: Who = Crate("adyton-retrieval");
 const BEHAVIOUR: Who = Crate("adyton-behaviour");
 
 /// Who may import whom. The first line that fits counts; whoever has none may exist in no workspace of ours.
-const RULE: [(Who, &[Who]); 10] = [
+const RULE: [(Who, &[Who]); 12] = [
     (Side("shared"), &[Side("shared")]),
-    (GUARDRAIL, &[]),
     (KERNELS, &[]),
+    (ENCODER, &[KERNELS]),
+    (GUARDRAIL, &[ENCODER]),
+    (RETRIEVAL, &[GUARDRAIL, ENCODER, WIRE]),
     (BEHAVIOUR, &[WIRE]),
     (ENGINE, &[GUARDRAIL, KERNELS]),
-    (Crate("adyton-enclave"), &[GUARDRAIL, ENGINE, ATTESTATION, WIRE]),
+    (Crate("adyton-enclave"), &[GUARDRAIL, ENGINE, ENCODER, RETRIEVAL, ATTESTATION, WIRE]),
     (Crate("adyton-sentinel"), &[ATTESTATION, WIRE, DECISION, BEHAVIOUR]),
     // Never attestation: the host must not be tempted to verify.
     (Side("host"), &[WIRE]),

@@ -3,7 +3,7 @@
 //! | wall | module |
 //! |---|---|
 //! | host and enclave | [`ports`], [`hybrid`], [`blob`], [`manifest`], [`audit`], [`egress`], [`metrics`] |
-//! | sentinel and worker | [`control`], [`channel`], [`tools`] |
+//! | sentinel and worker | [`control`], [`channel`], [`tools`], [`lookup`] |
 //!
 //! Promises
 //! - Every length is checked against its limit before memory is taken for it.
@@ -15,6 +15,7 @@ pub mod channel;
 pub mod control;
 pub mod egress;
 pub mod hybrid;
+pub mod lookup;
 pub mod manifest;
 pub mod metrics;
 pub mod ports;

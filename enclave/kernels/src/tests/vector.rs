@@ -11,13 +11,17 @@ fn rows_come_out_the_same_everywhere() {
         let angles: Vec<f32> = numbers.floats(width / 2);
         let (cos, sin): (Vec<f32>, Vec<f32>) = angles.iter().map(|a| (a.cos(), a.sin())).unzip();
         let run = |isa: Isa| {
-            let mut out = vec![0.0; 4 * width];
+            let mut out = vec![0.0; 6 * width];
             vector::norm(isa, &x, &w, 1e-5, &mut out[..width]);
             vector::gated(isa, &x, &w, &mut out[width..2 * width]);
             out[2 * width..3 * width].copy_from_slice(&x);
             vector::rotate(isa, &mut out[2 * width..3 * width], width, (&cos, &sin), 0.125);
-            out[3 * width..].copy_from_slice(&x);
-            vector::add(isa, &mut out[3 * width..], &w);
+            for part in 3..6 {
+                out[part * width..][..width].copy_from_slice(&x);
+            }
+            vector::add(isa, &mut out[3 * width..4 * width], &w);
+            vector::layer_norm(isa, &mut out[4 * width..5 * width], &w, &x, 1e-12);
+            vector::gelu(isa, &mut out[5 * width..], &w);
             bits(&out)
         };
         let expected = run(plain());
@@ -50,6 +54,28 @@ fn they_are_what_their_formulas_say() {
             "{gate}: {out} {expected}"
         );
     }
+    let mut out = x.clone();
+    vector::layer_norm(Isa::best(), &mut out, &w, &x, 1e-12);
+    let mean = x.iter().map(|x| f64::from(*x)).sum::<f64>() / 64.0;
+    let spread = x.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / 64.0;
+    for ((out, x), w) in out.iter().zip(&x).zip(&w) {
+        let expected = (f64::from(*x) - mean) / spread.sqrt() * f64::from(*w) + f64::from(*x);
+        assert!((f64::from(*out) - expected).abs() < 1e-5);
+    }
+    // Against values of the normal distribution from a table.
+    let normal =
+        [(0.0, 0.5), (0.5, 0.691_462_461), (1.0, 0.841_344_746), (1.96, 0.975_002_105), (3.0, 0.998_650_102)];
+    for (size, below) in normal {
+        for (x, below) in [(size, below), (-size, 1.0 - below)] {
+            let mut out = [x as f32 - 0.25; 16];
+            vector::gelu(Isa::best(), &mut out, &[0.25; 16]);
+            assert!(out.iter().all(|out| (f64::from(*out) - x * below).abs() < 1e-6), "{x}: {}", out[0]);
+        }
+    }
+    let mut far = [100.0; 16];
+    far[0] = -100.0;
+    vector::gelu(Isa::best(), &mut far, &[0.0; 16]);
+    assert_eq!((far[0], far[1]), (0.0, 100.0));
     let mut turned = vec![0.0; 32];
     turned[3] = 1.0;
     vector::rotate(Isa::best(), &mut turned, 32, (&[0.6; 16], &[0.8; 16]), 2.0);
