@@ -20,7 +20,7 @@ use crate::generator::{Event, TokenStream};
 use crate::request::{House, told};
 use adyton_attestation::receipt::{ResponseChain, commit_request};
 use adyton_engine::{FinishReason, Likelihood, Usage};
-use adyton_guardrail::{Guardrail, Output, OutputScreen, Released, Restore, Verdict};
+use adyton_guardrail::{Disclosed, Guardrail, Output, OutputScreen, Released, Restore, Verdict, Watch};
 use adyton_wire::control::{Account, Screened};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as B64};
 use bytes::Bytes;
@@ -71,6 +71,8 @@ pub struct Exit {
     pub restore: Restore,
     /// What was found in the prompt.
     pub input: Verdict,
+    /// What looks for protected material.
+    pub watch: Watch,
 }
 
 impl Exit {
@@ -133,6 +135,11 @@ struct Answer {
 /// One answer's way through the output screen.
 struct Screen {
     screen: OutputScreen,
+    watch: Watch,
+    /// What the text that leaves next would disclose of protected documents.
+    disclosed: Vec<Disclosed>,
+    /// It ended because it would have said too much of something protected.
+    withheld: bool,
     /// Likelihoods, each with the length of the text that must have left before it may.
     likelihoods: VecDeque<(usize, Likelihood)>,
     /// Bytes of text that came from the engine, and that left.
@@ -159,6 +166,9 @@ impl Screen {
     fn new(exit: &Exit, calls: Option<Calls>) -> Screen {
         Screen {
             screen: exit.screen(),
+            watch: exit.watch.clone(),
+            disclosed: Vec::new(),
+            withheld: false,
             likelihoods: VecDeque::new(),
             came: 0,
             left: 0,
@@ -192,6 +202,8 @@ impl Screen {
                 Released::nothing()
             }
         };
+        self.disclosed = self.watch.push(text.expose());
+        let text = if self.watch.repeats_instructions() { self.withhold() } else { text };
         self.left += text.expose().len();
         let likelihoods = self.settled();
         let (text, calls) = match self.calls {
@@ -199,6 +211,15 @@ impl Screen {
             None => (text, Vec::new()),
         };
         Some(Choice { text, likelihoods, calls, end: self.end })
+    }
+
+    /// Ends the answer where it is: what came last does not leave.
+    fn withhold(&mut self) -> Released {
+        self.withheld = true;
+        self.disclosed.clear();
+        let usage = self.end.map_or_else(Usage::default, |end| end.usage);
+        self.end = Some(Ended { reason: "content_filter", usage });
+        Released::nothing()
     }
 
     /// Tells text from calls of tools. What may become a call waits until the end.
@@ -310,9 +331,22 @@ impl Answer {
             let Some(screen) = self.screens.get_mut(answer) else { return Next::Cut };
             // What a blocked answer still says is not looked at.
             if screen.end.is_none() {
-                return screen.pass(event).map_or(Next::Cut, |choice| Next::Said { answer, choice });
+                let Some(choice) = screen.pass(event) else { return Next::Cut };
+                return Next::Said { answer, choice: self.permitted(answer, choice).await };
             }
         }
+    }
+
+    /// The choice, if the sentinel agrees to what it discloses; else the end of its answer.
+    async fn permitted(&mut self, answer: usize, choice: Choice) -> Choice {
+        let Some(screen) = self.screens.get_mut(answer) else { return choice };
+        if screen.disclosed.is_empty()
+            || self.house.gate.disclose(self.tokens.grant(), &screen.disclosed).await
+        {
+            return choice;
+        }
+        let text = screen.withhold();
+        Choice { text, likelihoods: Vec::new(), calls: Vec::new(), end: screen.end }
     }
 
     fn usage(&self) -> Usage {
@@ -322,7 +356,8 @@ impl Answer {
 
     /// The strictest verdict of the answers' screens.
     fn verdict(&self) -> &'static str {
-        let words: Vec<&str> = self.screens.iter().map(|screen| screen.screen.verdict().word()).collect();
+        let word = |screen: &Screen| if screen.withheld { "block" } else { screen.screen.verdict().word() };
+        let words: Vec<&str> = self.screens.iter().map(word).collect();
         ["block", "redact"].into_iter().find(|word| words.contains(word)).unwrap_or("pass")
     }
 
@@ -340,7 +375,8 @@ impl Answer {
             self.committed.chain.push(last);
         }
         let verdicts = [("input", self.input.word()), ("output", self.verdict())];
-        let found = self.screens.iter().map(|screen| screen.screen.verdict().findings.len()).sum::<usize>();
+        let found = |screen: &Screen| screen.screen.verdict().findings.len() + usize::from(screen.withheld);
+        let found = self.screens.iter().map(found).sum::<usize>();
         let prompt = told(&self.input);
         let findings = prompt.findings.saturating_add(u8::try_from(found).unwrap_or(u8::MAX));
         let screened = Screened { findings, ..prompt };

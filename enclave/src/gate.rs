@@ -1,6 +1,7 @@
 //! How the worker asks the sentinel: evidence, grants, receipts. The only way out of the worker but its sockets.
 
 use crate::lease::Lease;
+use adyton_guardrail::Disclosed;
 use adyton_wire::channel::Channel;
 use adyton_wire::control::{
     Account, Action, Decision, Denial, GrantId, RequestId, Screened, ToSentinel, ToWorker, Token, Told, Wish,
@@ -101,6 +102,11 @@ pub struct Spent {
 }
 
 impl Spent {
+    /// Names the grant, for what is asked while it is in use.
+    pub fn id(&self) -> GrantId {
+        self.held.id
+    }
+
     /// When the work under the grant must be over.
     pub fn until(&self) -> Instant {
         self.until
@@ -174,6 +180,7 @@ enum Waiting {
     Decision(oneshot::Sender<(Decision, Option<OwnedFd>)>),
     Receipt(oneshot::Sender<Option<Vec<u8>>>),
     People(oneshot::Sender<Result<Told, Denial>>),
+    Disclosed(oneshot::Sender<bool>),
 }
 
 /// The worker's end of the control channel.
@@ -279,6 +286,13 @@ impl Gate {
         self.ask(Waiting::Decision, |id| ToSentinel::Ask { id, token, attested, session, action }).await
     }
 
+    /// Asks whether text under a grant in use may leave that has these passages of protected documents in it. Silence is a no.
+    pub async fn disclose(&self, grant: GrantId, passages: &[Disclosed]) -> bool {
+        let passages = passages.iter().map(|one| (one.document, one.fingerprint)).collect();
+        let asked = self.ask(Waiting::Disclosed, |id| ToSentinel::Disclose { id, grant, passages });
+        asked.await.unwrap_or(false)
+    }
+
     /// Asks for the receipt of what was done under a grant. `None` if the sentinel refuses.
     ///
     /// # Errors
@@ -347,6 +361,12 @@ async fn listen(
             ToWorker::Receipt(id, receipt) => answer(&waiting, id, |w| {
                 if let Waiting::Receipt(sender) = w {
                     drop(sender.send(receipt))
+                }
+            }),
+            ToWorker::Disclosed(id, allowed) => answer(&waiting, id, |w| {
+                if let Waiting::Disclosed(sender) = w {
+                    // Whoever asked may have hung up.
+                    let _ = sender.send(allowed);
                 }
             }),
             ToWorker::People(id, told) => answer(&waiting, id, |w| {

@@ -13,7 +13,7 @@ use crate::lease::Lease;
 use crate::session::AttestedSession;
 use crate::tools::Tools;
 use crate::tools::rounds::{self, Turn};
-use adyton_guardrail::{Examined, Guardrails, Passed, Refused, Verdict};
+use adyton_guardrail::{Examined, Guardrails, Instructions, Passed, Prompt, Refused, Role, Verdict, Watch};
 use adyton_wire::control::{Action, MAX_TOKEN, Screened, Token};
 use bytes::Bytes;
 use hyper::{Response, StatusCode};
@@ -74,7 +74,7 @@ pub async fn chat(
         if !asked.inside {
             return answer::respond(house, tokens, exit, manner, &untrusted.body).await;
         }
-        match rounds::listen(&exit, tokens, manner.calls).await {
+        match rounds::listen(house, &exit, tokens, manner.calls).await {
             Turn::Words(tokens) => {
                 let manner = Manner { calls: None, ..manner };
                 return answer::respond(house, tokens, exit, manner, &untrusted.body).await;
@@ -124,7 +124,7 @@ async fn begin(
     };
     let guardrail = house.guardrails.section(section).ok_or_else(ApiError::offline)?.clone();
     let Passed { prompt, verdict, restore } = passed;
-    let exit = Exit { guardrail, restore, input: verdict };
+    let exit = Exit { guardrail, restore, input: verdict, watch: watch(house, section, &prompt)? };
     let (sampling, limit, session) = (asked.sampling.clone(), asked.limit, asker.session);
     let (form, working) = (asked.form.clone(), Arc::clone(house));
     let begun = tokio::task::spawn_blocking(move || {
@@ -162,6 +162,18 @@ async fn screened(
             Err(refused(refusal))
         }
     }
+}
+
+/// What looks for protected material in the answers, the instructions of this prompt among it.
+fn watch(
+    house: &House,
+    section: u16,
+    prompt: &adyton_guardrail::Screened<Prompt>,
+) -> Result<Watch, ApiError> {
+    let salt = answer::random().ok_or_else(ApiError::offline)?;
+    let system = prompt.get().messages.iter().filter(|message| message.role == Role::System);
+    let instructions = Instructions::of(system.map(|message| message.content.expose()), &salt);
+    house.guardrails.watch(section, &Arc::new(instructions)).ok_or_else(ApiError::offline)
 }
 
 /// A verdict, for the sentinel.

@@ -15,10 +15,11 @@ use adyton_attestation::binding::spki_sha384;
 use adyton_attestation::reference::{Owner, ReferenceValues};
 use adyton_attestation::tls;
 use adyton_engine::{Limits, LoadError, Model};
+use adyton_fingerprint::{ListError, Protected};
 use adyton_guardrail::{Guardrails, Sections, SettingsError};
 use adyton_wire::channel::{Channel, ChannelError};
 use adyton_wire::control::ToWorker;
-use adyton_wire::manifest::{MAX_MANIFEST, Manifest, ManifestError};
+use adyton_wire::manifest::{MAX_MANIFEST, MAX_POLICY_FILE, Manifest, ManifestError};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, OwnedFd};
@@ -57,6 +58,9 @@ pub enum WorkerError {
     /// The guardrail settings are malformed.
     #[error(transparent)]
     Guardrail(#[from] SettingsError),
+    /// The list of protected documents is malformed.
+    #[error(transparent)]
+    Protected(#[from] ListError),
     /// The reference values for peers are malformed.
     #[error("peers.json: {0}")]
     Peers(String),
@@ -99,14 +103,17 @@ async fn live(socket: OwnedFd, anchor: TrustAnchor, memory: usize) -> Result<(),
     let channel = Channel::new(socket)?;
     let (start, descriptors) = channel.receive::<ToWorker>().await?;
     let ToWorker::Start { guardrails, peers, tools } = start else { return Err(WorkerError::Protocol) };
-    let [weights, manifest] = <[OwnedFd; 2]>::try_from(descriptors).map_err(|_| WorkerError::Protocol)?;
+    let [weights, manifest, protected] =
+        <[OwnedFd; 3]>::try_from(descriptors).map_err(|_| WorkerError::Protocol)?;
 
-    let manifest = read_manifest(manifest)?;
+    let manifest = read_whole(manifest, MAX_MANIFEST as u64)?;
     let name = Manifest::parse(&manifest)?.model;
     let peers = read_peers(&peers)?;
     let sections = Sections::parse(&guardrails)?;
     let model = load_model(weights, memory)?;
-    let guardrails = Guardrails::new(sections, model.control_tokens());
+    let protected =
+        String::from_utf8(read_whole(protected, MAX_POLICY_FILE)?).map_err(|_| WorkerError::Protocol)?;
+    let guardrails = Guardrails::new(sections, &Protected::parse(&protected)?, model.control_tokens());
     let key = SessionKey::generate()?;
 
     let lease = Arc::new(Lease::default());
@@ -135,12 +142,12 @@ async fn live(socket: OwnedFd, anchor: TrustAnchor, memory: usize) -> Result<(),
     Ok(())
 }
 
-fn read_manifest(file: OwnedFd) -> Result<Vec<u8>, WorkerError> {
+fn read_whole(file: OwnedFd, most: u64) -> Result<Vec<u8>, WorkerError> {
     let mut file = File::from(file);
     // The description, and so the position in it, is shared with the sentinel.
     file.seek(SeekFrom::Start(0))?;
     let mut bytes = Vec::new();
-    file.take(MAX_MANIFEST as u64 + 1).read_to_end(&mut bytes)?;
+    file.take(most + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -17,7 +17,7 @@ pub type RequestId = u64;
 /// From the sentinel to the worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum ToWorker {
-    /// First message. Carries two sealed memory files: the weights, then the manifest's bytes.
+    /// First message. Carries three sealed memory files: the weights, the manifest's bytes, `protected.json` of the policy pack.
     Start {
         /// `guardrails.toml` of the measured policy pack.
         guardrails: String,
@@ -41,6 +41,8 @@ pub enum ToWorker {
     Receipt(RequestId, Option<Vec<u8>>),
     /// The answer to [`ToSentinel::People`].
     People(RequestId, Result<Told, Denial>),
+    /// The answer to [`ToSentinel::Disclose`]: whether the text may leave.
+    Disclosed(RequestId, bool),
 }
 
 /// From the worker to the sentinel.
@@ -99,6 +101,15 @@ pub enum ToSentinel {
         bytes: u32,
         /// Whether there was one.
         came: bool,
+    },
+    /// Asks whether text may leave that has passages of protected documents in it. Counted whether it then leaves or not.
+    Disclose {
+        /// Repeated in the answer.
+        id: RequestId,
+        /// The grant under which the text was made.
+        grant: GrantId,
+        /// Document and fingerprint, by their numbers in `protected.json`; at most [`MAX_DISCLOSED`].
+        passages: Vec<(u16, u32)>,
     },
     /// Asks for a receipt; uses the grant up.
     Seal {
@@ -352,6 +363,8 @@ pub struct Screened {
     pub score: u8,
 }
 
+/// Most fingerprints that are asked about at a time: no piece of an answer has more.
+pub const MAX_DISCLOSED: usize = 4096;
 /// Most verdicts in an [`Account`].
 pub const MAX_VERDICTS: usize = 8;
 /// Longest word of a verdict or a detector, in bytes.

@@ -24,7 +24,7 @@ pub const WORKER_FILES: [&str; 3] = ["guardrails.toml", "peers.json", "tools.tom
 pub const MAX_WEIGHTS: u64 = 8 << 30;
 
 /// The files of a policy pack, all required. Nothing else belongs to one.
-pub const POLICY_FILES: [&str; 11] = [
+pub const POLICY_FILES: [&str; 12] = [
     "adyton.cedarschema",
     "policies.cedar",
     "contexts.toml",
@@ -33,6 +33,7 @@ pub const POLICY_FILES: [&str; 11] = [
     "tools.toml",
     "approvers.json",
     "guardrails.toml",
+    "protected.json",
     "issuers.json",
     "peers.json",
     "auditors.json",

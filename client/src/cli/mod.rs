@@ -9,6 +9,7 @@ mod corpus;
 pub mod exit;
 mod pack;
 mod policy;
+mod protect;
 mod receipt;
 mod reference;
 mod screen;
@@ -126,6 +127,16 @@ enum Command {
         policy: PathBuf,
         /// The release folder, made or overwritten.
         #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Make the list of protected documents of a policy pack: fingerprints, never text.
+    #[command(after_help = "Example:\n  adyton protect confidential/ --out enclave/policy/protected.json")]
+    Protect {
+        /// The folder with the documents, as text files.
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// The list, made or overwritten.
+        #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
     /// Print a completion script for a shell.
@@ -317,6 +328,7 @@ async fn dispatch(anchor: &TrustAnchor, cli: Cli) -> Result<(), Failure> {
         Command::Release { model, name, policy, out } => {
             commands::release(&model, &name, &policy, &out, json)
         }
+        Command::Protect { folder, out } => protect::protect(&folder, &out, json),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "adyton", &mut std::io::stdout());
             Ok(())

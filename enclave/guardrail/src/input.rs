@@ -2,10 +2,13 @@
 
 use crate::detect::{Detectors, Look};
 use crate::personal::Restore;
+use crate::protected::{Documents, Instructions, Watch};
 use crate::sections::Sections;
-use crate::settings::{Action, Settings};
+use crate::settings::{Action, Guarded, Settings};
 use crate::text::{Message, Prompt, Role, Screened, Text};
 use crate::verdict::{Finding, Refused, Stage, Verdict};
+use adyton_fingerprint::Protected;
+use std::sync::Arc;
 
 /// How often a text is screened again because taking something out has joined the ends into something new. Nobody
 /// nests a third time by accident; a text that does is blocked, which also bounds the work.
@@ -19,19 +22,35 @@ pub struct Guardrail {
 
 /// The guardrails of all sections, by number.
 #[derive(Clone, Debug)]
-pub struct Guardrails(Vec<Guardrail>);
+pub struct Guardrails {
+    all: Vec<Guardrail>,
+    documents: Arc<Documents>,
+}
 
 impl Guardrails {
     /// For one model, whose control tokens are named as in [`Guardrail::new`].
-    pub fn new(sections: Sections, control_tokens: impl IntoIterator<Item = String>) -> Guardrails {
+    pub fn new(
+        sections: Sections,
+        list: &Protected,
+        control_tokens: impl IntoIterator<Item = String>,
+    ) -> Guardrails {
         let tokens: Vec<String> = control_tokens.into_iter().collect();
         let one = |settings| Guardrail::new(settings, tokens.iter().cloned());
-        Guardrails(sections.into_all().into_iter().map(one).collect())
+        let all = sections.into_all().into_iter().map(one).collect();
+        Guardrails { all, documents: Arc::new(Documents::of(list)) }
     }
 
     /// The one of a section; `None` if there is no such section, and then nothing may pass.
     pub fn section(&self, number: u16) -> Option<&Guardrail> {
-        self.0.get(usize::from(number))
+        self.all.get(usize::from(number))
+    }
+
+    /// What looks for protected material in one answer; `None` if there is no such section.
+    pub fn watch(&self, number: u16, instructions: &Arc<Instructions>) -> Option<Watch> {
+        let output = &self.section(number)?.detectors.settings.output;
+        let documents = (output.protected == Guarded::Block).then(|| Arc::clone(&self.documents));
+        let instructions = (output.instructions == Guarded::Block).then(|| Arc::clone(instructions));
+        Some(Watch::new(documents, instructions))
     }
 }
 

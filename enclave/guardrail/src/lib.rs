@@ -24,6 +24,7 @@ mod judge;
 mod language;
 mod output;
 mod personal;
+mod protected;
 mod secrets;
 mod sections;
 mod settings;
@@ -38,10 +39,11 @@ pub use output::{Output, OutputScreen, Released};
 pub use personal::{
     Masked, Restore, candidates as personal_candidates, find as find_personal, kinds as personal_kinds, mask,
 };
+pub use protected::{Disclosed, Documents, Instructions, Watch};
 pub use secrets::{TooManyKeywords, find as find_secrets};
 pub use sections::Sections;
 pub use settings::{
-    Action, AttackHandling, Handling, InputSettings, Kinds, Settings, SettingsError, StageSettings,
+    Action, AttackHandling, Guarded, Handling, InputSettings, Kinds, Settings, SettingsError, StageSettings,
     WholeHandling,
 };
 pub use span::Span;

@@ -18,7 +18,7 @@
 //! Does not: choose. The sentinel knows purpose and tenant; a client's word counts for nothing here.
 
 use crate::settings::{
-    Action, AttackHandling, Handling, InputSettings, Kinds, Settings, SettingsError, StageSettings,
+    Action, AttackHandling, Guarded, Handling, InputSettings, Kinds, Settings, SettingsError, StageSettings,
     WholeHandling, known_languages, placed,
 };
 use serde::{Deserialize, Deserializer};
@@ -78,6 +78,9 @@ struct File {
     control_tokens: Action,
     access_keys: Action,
     persons: u8,
+    /// For the sentinel, which keeps the ledger.
+    #[serde(default, rename = "ledger")]
+    _ledger: toml::Table,
     input: InputSettings,
     output: StageSettings,
     #[serde(default, rename = "for")]
@@ -154,6 +157,8 @@ struct OutputSection {
     secrets: Option<Handling>,
     #[serde(deserialize_with = "kinds_of_answers")]
     personal_data: Option<Kinds>,
+    protected: Option<Guarded>,
+    instructions: Option<Guarded>,
 }
 
 fn short<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
@@ -231,6 +236,8 @@ impl OutputSection {
         StageSettings {
             secrets: self.secrets.unwrap_or(default.secrets),
             personal_data: kinds(self.personal_data, &default.personal_data),
+            protected: self.protected.unwrap_or(default.protected),
+            instructions: self.instructions.unwrap_or(default.instructions),
         }
     }
 }

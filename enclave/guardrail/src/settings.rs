@@ -133,6 +133,29 @@ pub struct StageSettings {
     /// Personal data, by kind.
     #[serde(deserialize_with = "kinds_of_answers")]
     pub personal_data: Kinds,
+    /// Passages of protected documents: how much of them is the sentinel's to say.
+    pub protected: Guarded,
+    /// The application's instructions, recited.
+    pub instructions: Guarded,
+}
+
+/// Whether something is guarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Guarded {
+    /// Nobody looks.
+    Pass,
+    /// An answer that says too much of it ends there.
+    Block,
+}
+
+impl Guarded {
+    fn word(self) -> &'static str {
+        match self {
+            Guarded::Pass => "pass",
+            Guarded::Block => "block",
+        }
+    }
 }
 
 /// What is looked for in what clients send.
@@ -314,8 +337,7 @@ impl fmt::Display for InputSettings {
             languages,
             other_languages,
         } = self;
-        let stage = StageSettings { secrets: *secrets, personal_data: personal_data.clone() };
-        writeln!(f, "{stage}injection = \"{}\"", injection.word())?;
+        writeln!(f, "{}injection = \"{}\"", of_both(*secrets, personal_data), injection.word())?;
         writeln!(f, "injection_in_data = \"{}\"", injection_in_data.word())?;
         // Debug quotes as TOML does; codes are letters alone.
         writeln!(f, "languages = {languages:?}\nother_languages = \"{}\"", other_languages.action().word())
@@ -324,22 +346,33 @@ impl fmt::Display for InputSettings {
 
 impl fmt::Display for StageSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "secrets = \"{}\"", self.secrets.word())?;
-        let kinds: Vec<String> = self
-            .personal_data
-            .0
-            .iter()
-            .map(|(kind, handling)| format!("{kind} = \"{}\"", handling.word()))
-            .collect();
-        writeln!(f, "personal_data = {{ {} }}", kinds.join(", "))
+        write!(f, "{}", of_both(self.secrets, &self.personal_data))?;
+        writeln!(
+            f,
+            "protected = \"{}\"\ninstructions = \"{}\"",
+            self.protected.word(),
+            self.instructions.word()
+        )
     }
+}
+
+/// What both stages have.
+fn of_both(secrets: Handling, kinds: &Kinds) -> String {
+    let one = |(kind, handling): (&String, &Handling)| format!("{kind} = \"{}\"", handling.word());
+    let kinds: Vec<String> = kinds.0.iter().map(one).collect();
+    format!("secrets = \"{}\"\npersonal_data = {{ {} }}\n", secrets.word(), kinds.join(", "))
 }
 
 impl Settings {
     /// Settings that treat all text that is not what it seems alike, and look for nothing else: for whoever tests what
     /// stands behind the guardrail. The measured pack is [`Settings::parse`]d.
     pub fn of_what_hides(max_prompt_bytes: usize, max_messages: usize, action: Action) -> Settings {
-        let nothing = StageSettings { secrets: Handling::Pass, personal_data: Kinds::all(Handling::Pass) };
+        let nothing = StageSettings {
+            secrets: Handling::Pass,
+            personal_data: Kinds::all(Handling::Pass),
+            protected: Guarded::Pass,
+            instructions: Guarded::Pass,
+        };
         Settings {
             max_prompt_bytes,
             max_messages,

@@ -12,7 +12,8 @@ fn settings(action: &str) -> Settings {
          control_tokens = \"{action}\"\naccess_keys = \"{action}\"\npersons = 1\n\
          [input]\nsecrets = \"pass\"\npersonal_data = {{ default = \"pass\" }}\n\
          injection = \"pass\"\ninjection_in_data = \"pass\"\n\
-         languages = []\nother_languages = \"block\"\n[output]\nsecrets = \"{action}\"\npersonal_data = {{ default = \"pass\" }}"
+         languages = []\nother_languages = \"block\"\n[output]\nsecrets = \"{action}\"\npersonal_data = {{ default = \"pass\" }}\n\
+         protected = \"block\"\ninstructions = \"block\"\n"
     ))
     .unwrap()
 }

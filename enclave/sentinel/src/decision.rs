@@ -336,7 +336,7 @@ mod tests {
         let decide = |moment| point.decide(&who(&[], 0), &generate("general", 100), "m", moment).err();
         assert_eq!(decide(Moment { risk: 89, open: 1, ..NOW }), None);
         assert_eq!(decide(Moment { risk: 90, ..NOW }), Some(Refusal::Denied));
-        let labels = Labels { untrusted: true, held: Vec::new(), ..Labels::NONE };
+        let labels = Labels { untrusted: true, ..Labels::NONE };
         assert_eq!(decide(Moment { labels, ..NOW }), Some(Refusal::Denied));
         assert_eq!(decide(Moment { risk: 50, open: 2, ..NOW }), Some(Refusal::NotNow));
     }

@@ -21,6 +21,7 @@ pub mod device;
 pub mod egress;
 pub mod grants;
 pub mod labels;
+pub mod ledger;
 pub mod metrics;
 pub mod notary;
 pub mod people;

@@ -198,7 +198,8 @@ impl Supervisor {
             peers: self.release.text("peers.json"),
             tools: self.desk.borrow().tools().list(),
         };
-        let files = [self.release.weights.as_fd(), self.release.manifest_file.as_fd()];
+        let Release { weights, manifest_file, protected_file, .. } = &self.release;
+        let files = [weights.as_fd(), manifest_file.as_fd(), protected_file.as_fd()];
         worker.send(&start, &files).await?;
         let hello = timeout(READY_TIMEOUT, worker.channel.receive::<ToSentinel>());
         match hello.await.map_err(|_| WorkerEnd::NotReady)? {
@@ -294,6 +295,10 @@ impl Supervisor {
                 return worker.send(&ToWorker::People(id, told), &[]).await;
             }
             ToSentinel::Called { grant, bytes, came } => self.desk.borrow_mut().called(grant, bytes, came),
+            ToSentinel::Disclose { id, grant, passages } => {
+                let allowed = self.desk.borrow_mut().disclose(grant, &passages);
+                return worker.send(&ToWorker::Disclosed(id, allowed), &[]).await;
+            }
             ToSentinel::Release { grant, screened } => self.desk.borrow_mut().release(grant, screened),
             ToSentinel::Seal { id, grant, account } => {
                 let sealed = self.desk.borrow_mut().seal(grant, account);

@@ -123,8 +123,8 @@ mod tests {
         assert!(read.get("trains").is_none());
         let fault = Tools::parse(&flights.replace("{number}", "{date}")).unwrap_err().to_string();
         assert!(fault.starts_with("tools.toml: flights: each {name}"), "{fault}");
-        let unknown = Tools::parse(&flights.replace("private", "secret")).unwrap_err();
-        assert!(matches!(unknown, ToolsError::Syntax { line: 9, .. }), "{unknown}");
+        let unknown = Tools::parse(&flights.replace("private", "secret")).unwrap_err().to_string();
+        assert!(unknown.starts_with("tools.toml: line 9: "), "{unknown}");
         let named = flights.replace("[flights", "[\"Flights!\"");
         assert!(matches!(Tools::parse(&named).unwrap_err(), ToolsError::Name));
         let many: String = (0..=MAX_TOOLS).map(|n| flights.replace("[flights", &format!("[t{n}"))).collect();

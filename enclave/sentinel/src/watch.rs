@@ -154,5 +154,10 @@ pub fn answered(event: &mut Event, account: &Account, took: Duration) {
 /// What the guardrail saw, as the worker says.
 pub fn screened(event: &mut Event, screened: Screened) {
     event.findings = Some(screened.findings);
-    event.guard_score = (screened.score > 0).then(|| f32::from(screened.score.min(100)) / 100.0);
+    let prompt = (screened.score > 0).then(|| f32::from(screened.score.min(100)) / 100.0);
+    // What the ledger of disclosures says of the answer may be in it already.
+    event.guard_score = match (event.guard_score, prompt) {
+        (Some(one), Some(other)) => Some(one.max(other)),
+        (one, other) => one.or(other),
+    };
 }

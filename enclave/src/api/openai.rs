@@ -12,6 +12,7 @@ use adyton_wire::tools::{MAX_NAME, MAX_TOOLS};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// The purpose of a request that names none (`metadata.purpose`).
 pub const DEFAULT_PURPOSE: &str = "general";
@@ -114,9 +115,8 @@ struct RawMessage {
     content: Option<Content>,
     refusal: Option<Value>,
     tool_calls: Option<Vec<RawCall>>,
-    /// Which call a tool's answer is to: the order says it to the model.
-    #[serde(rename = "tool_call_id")]
-    _tool_call_id: Option<String>,
+    /// Which call a tool's answer is to.
+    tool_call_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -427,9 +427,14 @@ fn beside(raw: &Raw, form: &Form, inside: bool) -> Vec<Text> {
 fn prompt(raw: Vec<RawMessage>, form: &Form) -> Result<Prompt, ApiError> {
     let mut messages: Vec<Message> = Vec::with_capacity(raw.len() + 1);
     let mut after_tool = false;
+    let mut called: BTreeMap<String, String> = BTreeMap::new();
     for raw in raw {
         let from_tool = raw.role == "tool";
-        let message = message(raw)?;
+        for (id, name) in raw.tool_calls.iter().flatten().map(RawCall::named) {
+            called.insert(id.to_owned(), name.to_owned());
+        }
+        let source = raw.tool_call_id.as_ref().and_then(|id| called.get(id));
+        let message = message(raw, source.map_or("a tool", String::as_str))?;
         match messages.last_mut().filter(|_| from_tool && after_tool) {
             // Templates expect turns to alternate.
             Some(last) => {
@@ -449,7 +454,7 @@ fn prompt(raw: Vec<RawMessage>, form: &Form) -> Result<Prompt, ApiError> {
     Ok(Prompt { messages })
 }
 
-fn message(raw: RawMessage) -> Result<Message, ApiError> {
+fn message(raw: RawMessage, source: &str) -> Result<Message, ApiError> {
     let role = match raw.role.as_str() {
         "system" | "developer" => Role::System,
         "user" => Role::User,
@@ -480,7 +485,7 @@ fn message(raw: RawMessage) -> Result<Message, ApiError> {
         None => String::new(),
     };
     let content = match raw.role.as_str() {
-        "tool" => tools::response(&content),
+        "tool" => tools::as_data(source, &content),
         _ => [content, tools::recalled(&calls)?].concat(),
     };
     Ok(Message { role, content: Text::from(content) })

@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::decision::{DecisionPoint, Moment, Permit, Reach, Refusal};
 use crate::grants::{Granted, Grants, LIFETIME};
 use crate::labels::{Labels, Sessions};
+use crate::ledger::{Ledger, LedgerError};
 use crate::metrics::Metrics;
 use crate::people::approvers::{Approvers, ApproversError};
 use crate::people::holds::Subject;
@@ -60,6 +61,9 @@ pub enum DeskError {
     /// The tools were refused.
     #[error(transparent)]
     Tools(#[from] ToolsError),
+    /// The protected documents, or the limits of what is told of them, were refused.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// The sections of the guardrail settings were refused.
     #[error(transparent)]
     Sections(#[from] SectionsError),
@@ -85,6 +89,7 @@ pub struct Desk {
     watch: Watch,
     tools: Tools,
     sections: Sections,
+    ledger: Ledger,
     sessions: Sessions,
     /// The worker's process must end.
     kill: bool,
@@ -157,6 +162,7 @@ impl Desk {
             watch: Watch::new(behaviour, clock.now()).ok_or(DeskError::Randomness)?,
             tools: Tools::parse(&release.text("tools.toml"))?,
             sections: Sections::parse(&release.text("guardrails.toml"))?,
+            ledger: Ledger::new(&release.text("protected.json"), &release.text("guardrails.toml"))?,
             sessions: Sessions::default(),
             kill: false,
             false_grants: 0,

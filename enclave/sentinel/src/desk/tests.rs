@@ -50,6 +50,8 @@ fn release(more: &str) -> Release {
         ("policies.cedar", include_str!("../../../policy/policies.cedar").to_owned() + more),
         ("behaviour.toml", behaviour),
         ("approvers.json", list(&["ann", "bob"]).to_string()),
+        ("guardrails.toml", include_str!("../../../policy/guardrails.toml").to_owned()),
+        ("protected.json", include_str!("../../../policy/protected.json").to_owned()),
         ("issuers.json", issuers.to_string()),
         ("auditors.json", "[]".to_owned()),
     ];
@@ -65,6 +67,7 @@ fn release(more: &str) -> Release {
         policy: files.map(|(name, text)| (name.to_owned(), text.into_bytes())).into(),
         weights: nothing(),
         manifest_file: nothing(),
+        protected_file: nothing(),
     }
 }
 
