@@ -29,6 +29,10 @@ pub struct Question {
     pub purpose: Option<String>,
     /// Tools of the enclave that it may call, by name.
     pub tools: Vec<String>,
+    /// The collection to answer from.
+    pub collection: Option<String>,
+    /// Most passages of it.
+    pub passages: Option<u32>,
     /// Most tokens of the answer.
     pub max_tokens: Option<u32>,
     /// Sampling temperature.
@@ -86,6 +90,8 @@ pub struct Answered {
     pub finish_reason: String,
     /// The text.
     pub text: String,
+    /// The passages that it was made from, as the enclave lists them: covered by the receipt.
+    pub passages: Vec<Value>,
 }
 
 /// Asks, and hands each piece of text to `on_text` as it comes.
@@ -108,13 +114,13 @@ pub async fn chat(
     let response = accepted(response).await?;
     let mut kept = Kept::begin(&body, response.headers())?;
     let mut body = response.into_body();
-    let (mut text, mut finish_reason, mut trailers) = (String::new(), String::new(), None);
+    let (mut text, mut said, mut trailers) = (String::new(), Said::default(), None);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|e| Broken(e.to_string()))?;
         match frame.into_data() {
             Ok(bytes) => {
                 for event in kept.push(&bytes)? {
-                    let piece = read_event(&event, &mut finish_reason)?;
+                    let piece = read_event(&event, &mut said)?;
                     on_text(&piece);
                     text.push_str(&piece);
                 }
@@ -124,7 +130,8 @@ pub async fn chat(
     }
     let bundle = kept.finish(trailers.as_ref(), session)?;
     let (report, receipt) = check(&bundle, anchor, session.chains())?;
-    Ok(Answered { bundle, receipt, report, finish_reason, text })
+    let Said { finish_reason, passages } = said;
+    Ok(Answered { bundle, receipt, report, finish_reason, text, passages })
 }
 
 fn request_body(question: &Question, model: &str) -> Value {
@@ -148,6 +155,12 @@ fn request_body(question: &Question, model: &str) -> Value {
     }
     if !question.tools.is_empty() {
         metadata.insert("tools".to_owned(), json!(question.tools.join(",")));
+    }
+    if let Some(collection) = &question.collection {
+        metadata.insert("collection".to_owned(), json!(collection));
+    }
+    if let Some(passages) = question.passages {
+        metadata.insert("passages".to_owned(), json!(passages.to_string()));
     }
     set("metadata", (!metadata.is_empty()).then_some(Value::Object(metadata)));
     body
@@ -182,8 +195,15 @@ pub(crate) async fn read(response: Response<Incoming>, limit: usize) -> Result<B
     Ok(body.map_err(|e| Broken(e.to_string()))?.to_bytes())
 }
 
-/// The text of one event. Notes why the model stopped, if the event says so.
-fn read_event(event: &[u8], finish_reason: &mut String) -> Result<String, ChatError> {
+/// What events say beside text.
+#[derive(Default)]
+struct Said {
+    finish_reason: String,
+    passages: Vec<Value>,
+}
+
+/// The text of one event. Notes why the model stopped, and which passages there were, if the event says so.
+fn read_event(event: &[u8], said: &mut Said) -> Result<String, ChatError> {
     let data = event.strip_prefix(b"data: ").unwrap_or_default().trim_ascii_end();
     if data == b"[DONE]" {
         return Ok(String::new());
@@ -192,8 +212,11 @@ fn read_event(event: &[u8], finish_reason: &mut String) -> Result<String, ChatEr
     if let Some(message) = event.pointer("/error/message").and_then(Value::as_str) {
         return Err(ChatError::Cut(message.to_owned()));
     }
+    if let Some(passages) = event.pointer("/adyton/passages").and_then(Value::as_array) {
+        said.passages.clone_from(passages);
+    }
     if let Some(reason) = event.pointer("/choices/0/finish_reason").and_then(Value::as_str) {
-        reason.clone_into(finish_reason);
+        reason.clone_into(&mut said.finish_reason);
     }
     Ok(event.pointer("/choices/0/delta/content").and_then(Value::as_str).unwrap_or_default().to_owned())
 }

@@ -17,6 +17,7 @@ pub mod chat;
 pub mod cli;
 pub mod corpus;
 pub mod files;
+pub mod ingest;
 pub mod people;
 pub mod policy;
 pub mod proxy;

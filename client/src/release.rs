@@ -6,7 +6,7 @@
 use adyton_attestation::binding::manifest_pcr16;
 use adyton_attestation::measurement::Measurement;
 use adyton_wire::manifest::{
-    CHUNK_SIZE, Digest, File, Manifest, ManifestError, POLICY_FILES, VERSION, Weights,
+    CHUNK_SIZE, Digest, Encoder, File, Manifest, ManifestError, POLICY_FILES, VERSION, Weights,
 };
 use ring::digest::{Context, SHA256, digest};
 use std::collections::BTreeMap;
@@ -48,13 +48,26 @@ pub struct Release {
     pub manifest: Manifest,
 }
 
-/// Makes a release in `out` from a GGUF file and a policy folder. `progress` gets the bytes of the model done so far.
+/// A sentence encoder, to go with a release.
+#[derive(Clone, Debug)]
+pub struct EncoderFiles {
+    /// The name under which the API offers it.
+    pub name: String,
+    /// Its `model.safetensors`.
+    pub weights: PathBuf,
+    /// Its `tokenizer.json`.
+    pub tokenizer: PathBuf,
+}
+
+/// Makes a release in `out` from a GGUF file, an encoder if there is to be one, and a policy folder. `progress` gets the bytes
+/// of the model done so far.
 ///
 /// # Errors
 /// [`ReleaseError`] names the file.
 pub fn build(
     model: &Path,
     name: &str,
+    encoder: Option<&EncoderFiles>,
     policy: &Path,
     out: &Path,
     progress: impl FnMut(u64),
@@ -63,15 +76,11 @@ pub fn build(
     fs::create_dir_all(&blobs).map_err(at(&blobs))?;
     let mut files = BTreeMap::new();
     for name in POLICY_FILES {
-        let path = policy.join(name);
-        let bytes = fs::read(&path).map_err(at(&path))?;
-        let sha256 = hash(&bytes);
-        put(&blobs.join(hex::encode(sha256)), &bytes)?;
-        files.insert(name.to_owned(), File { sha256, size: bytes.len() as u64 });
+        files.insert(name.to_owned(), file(&policy.join(name), &blobs)?);
     }
-    let weights = weights(model, progress)?;
-    link(model, &blobs.join(hex::encode(weights.sha256)))?;
-    let manifest = Manifest { version: VERSION, model: name.to_owned(), weights, policy: files };
+    let weights = weights(model, &blobs, progress)?;
+    let encoder = encoder.map(|files| encoder_of(files, &blobs)).transpose()?;
+    let manifest = Manifest { version: VERSION, model: name.to_owned(), weights, encoder, policy: files };
     let bytes = serde_json::to_vec_pretty(&manifest)?;
     // Read it back as the enclave will: what it would refuse is refused here.
     Manifest::parse(&bytes)?;
@@ -79,7 +88,22 @@ pub fn build(
     Ok(Release { pcr16: manifest_pcr16(&bytes), manifest })
 }
 
-fn weights(model: &Path, mut progress: impl FnMut(u64)) -> Result<Weights, ReleaseError> {
+/// Copies a small file among the blobs.
+fn file(path: &Path, blobs: &Path) -> Result<File, ReleaseError> {
+    let bytes = fs::read(path).map_err(at(path))?;
+    let sha256 = hash(&bytes);
+    put(&blobs.join(hex::encode(sha256)), &bytes)?;
+    Ok(File { sha256, size: bytes.len() as u64 })
+}
+
+fn encoder_of(files: &EncoderFiles, blobs: &Path) -> Result<Encoder, ReleaseError> {
+    let weights = weights(&files.weights, blobs, |_| ())?;
+    let tokenizer = file(&files.tokenizer, blobs)?;
+    Ok(Encoder { name: files.name.clone(), weights, tokenizer })
+}
+
+/// Digests a large file, and links it among the blobs.
+fn weights(model: &Path, blobs: &Path, mut progress: impl FnMut(u64)) -> Result<Weights, ReleaseError> {
     let mut file = fs::File::open(model).map_err(at(model))?;
     let mut whole = Context::new(&SHA256);
     let mut chunks = Vec::new();
@@ -98,6 +122,7 @@ fn weights(model: &Path, mut progress: impl FnMut(u64)) -> Result<Weights, Relea
     }
     let mut sha256 = [0; 32];
     sha256.copy_from_slice(whole.finish().as_ref());
+    link(model, &blobs.join(hex::encode(sha256)))?;
     Ok(Weights { sha256, size, chunks })
 }
 

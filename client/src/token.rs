@@ -7,6 +7,7 @@ use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde::Serialize;
 use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 
 /// Why a key or token could not be made.
@@ -39,6 +40,9 @@ pub struct Claims {
     pub roles: Vec<String>,
     /// Clearance, 0 to 3 in the shipped policy.
     pub clearance: u8,
+    /// Named lists, which row rules of decision contexts speak of.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub sets: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// A new issuer key, PKCS#8.

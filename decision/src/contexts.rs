@@ -31,6 +31,7 @@ use serde::Deserialize;
 use crate::obligations::Obligations;
 use crate::place;
 use crate::question::{Question, Resource};
+use crate::rows::{RowRules, RowsError};
 
 /// Why `contexts.toml` was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +49,16 @@ pub enum ContextsError {
         purpose: String,
         /// The collection.
         collection: String,
+    },
+    /// A row rule that is none.
+    #[error("contexts.toml: rows of \"{collection}\" for \"{purpose}\": {error}")]
+    Rows {
+        /// The purpose.
+        purpose: String,
+        /// The collection.
+        collection: String,
+        /// What is wrong in it.
+        error: RowsError,
     },
 }
 
@@ -85,6 +96,13 @@ impl Contexts {
                     purpose: purpose.clone(),
                     collection: collection.clone(),
                 });
+            }
+            for (collection, rules) in &context.rows {
+                RowRules::parse(rules).map_err(|error| ContextsError::Rows {
+                    purpose: purpose.clone(),
+                    collection: collection.clone(),
+                    error,
+                })?;
             }
         }
         Ok(Self(read))
@@ -146,6 +164,8 @@ mod tests {
         let unlisted = Contexts::parse("[p]\ncollections = [\"a\"]\nrows = { b = \"x\" }");
         let expected = ContextsError::Unlisted { purpose: "p".into(), collection: "b".into() };
         assert_eq!(unlisted, Err(expected));
+        let sql = Contexts::parse("[p]\ncollections = [\"b\"]\nrows = { b = \"1=1 --\" }");
+        assert!(matches!(sql, Err(ContextsError::Rows { .. })));
         assert!(matches!(Contexts::parse("[p]\ncolections = []"), Err(ContextsError::Syntax(_))));
         assert!(Contexts::parse("").unwrap().is_empty());
     }

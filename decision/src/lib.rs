@@ -27,6 +27,7 @@ mod outcome;
 mod pack;
 mod place;
 mod question;
+mod rows;
 pub mod table;
 
 pub use contexts::{Contexts, ContextsError, DecisionContext};
@@ -34,3 +35,4 @@ pub use obligations::{Annotations, Obligations};
 pub use outcome::{Decided, Outcome};
 pub use pack::{Pack, PackError};
 pub use question::{Facts, Question, Resource, Resources, Situation};
+pub use rows::{Resolved, RowRules, RowsError, resolve};

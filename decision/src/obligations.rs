@@ -21,6 +21,8 @@ use std::collections::BTreeSet;
 use cedar_policy::{Effect, Policy};
 use serde::{Deserialize, Serialize};
 
+use crate::rows::RowRules;
+
 /// Obligations of one decision.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -99,7 +101,10 @@ impl Annotations {
             ("max_passages", Effect::Permit) => self.obligations.max_passages = Some(number(value)?),
             ("until_s", Effect::Permit) => self.obligations.until_s = Some(number(value)?),
             ("mask", Effect::Permit) => self.obligations.mask = words().collect(),
-            ("rows", Effect::Permit) => self.obligations.rows = BTreeSet::from([value.to_owned()]),
+            ("rows", Effect::Permit) => {
+                RowRules::parse(value).map_err(|error| format!("is not a rule: {error}"))?;
+                self.obligations.rows = BTreeSet::from([value.to_owned()]);
+            }
             ("step_up", Effect::Forbid) => self.step_up = Some(persons(value)?),
             ("defer", Effect::Forbid) => self.defer = Some(value.to_owned()),
             ("step_up" | "defer", Effect::Permit) => return Err("belongs to a forbid".into()),

@@ -122,6 +122,21 @@ impl Pack {
         self.resources.attributes(resource)?.get(name)?.as_bool()
     }
 
+    /// What it says under a name, if that is a number.
+    pub fn number(&self, resource: &Resource, name: &str) -> Option<i64> {
+        self.resources.attributes(resource)?.get(name)?.as_i64()
+    }
+
+    /// What it says under a name, if that is text.
+    pub fn text(&self, resource: &Resource, name: &str) -> Option<&str> {
+        self.resources.attributes(resource)?.get(name)?.as_str()
+    }
+
+    /// The names of a collection's fields: those of which `resources.toml` knows `collection.field`.
+    pub fn fields<'a>(&'a self, collection: &'a str) -> impl Iterator<Item = &'a str> {
+        self.resources.fields(collection)
+    }
+
     fn allowed(&self, question: &Question, response: &Response, limits: Obligations) -> Outcome {
         let permits = response.diagnostics().reason().filter_map(|id| self.annotations.get(id));
         let from_policies = permits.map(|permit| permit.obligations.clone()).fold(limits, Obligations::and);

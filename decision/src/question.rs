@@ -30,6 +30,9 @@ pub struct Facts {
     /// Proved to be an enclave named in `peers.json`.
     #[serde(default)]
     pub attested: bool,
+    /// Named lists of its token, which row rules speak of.
+    #[serde(default)]
+    pub sets: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// What is asked for: its entity type and its name.

@@ -17,6 +17,7 @@ use crate::api::openai::StreamOptions;
 use crate::api::tools::{self, Call, Written as Calls};
 use crate::gate::Spent;
 use crate::generator::{Event, TokenStream};
+use crate::library::Sources;
 use crate::request::{House, told};
 use adyton_attestation::receipt::{ResponseChain, commit_request};
 use adyton_engine::{FinishReason, Likelihood, Usage};
@@ -54,6 +55,15 @@ pub fn whole(status: StatusCode, body: Vec<u8>) -> Response<Body> {
     response
 }
 
+/// What is known of what came in.
+#[derive(Debug)]
+pub struct Inputs {
+    /// The input screen's.
+    pub verdict: Verdict,
+    /// The passages that came into the prompt, if any were looked up.
+    pub sources: Option<Sources>,
+}
+
 /// How an answer is written.
 #[derive(Clone, Copy, Debug)]
 pub struct Manner {
@@ -73,6 +83,8 @@ pub struct Exit {
     pub input: Verdict,
     /// What looks for protected material.
     pub watch: Watch,
+    /// The documents that the prompt was made of, if it was.
+    pub sources: Option<Sources>,
 }
 
 impl Exit {
@@ -94,12 +106,13 @@ pub async fn respond(
     request: &[u8],
 ) -> Result<Response<Body>, ApiError> {
     let salt = random().ok_or_else(ApiError::offline)?;
-    let screens = (0..tokens.answers()).map(|_| Screen::new(&exit, manner.calls)).collect();
+    let listed = exit.sources.as_ref().map(|sources| sources.listed.clone());
+    let screens = (0..tokens.answers()).map(|_| Screen::new(&exit, manner.calls, listed.is_some())).collect();
     let answer = Answer {
         screens,
-        envelope: Envelope::new(house.name.clone()).ok_or_else(ApiError::offline)?,
+        envelope: Envelope::new(house.name.clone(), listed).ok_or_else(ApiError::offline)?,
         committed: Committed { chain: ResponseChain::new(&salt), request: commit_request(&salt, request) },
-        input: exit.input,
+        inputs: Inputs { verdict: exit.input, sources: exit.sources },
         tokens,
         house: Arc::clone(house),
     };
@@ -121,6 +134,38 @@ pub async fn respond(
     Ok(response)
 }
 
+/// Answers with one body that is ready, and its receipt.
+///
+/// # Errors
+/// [`ApiError`] if no receipt can be had.
+pub async fn sealed(
+    house: &House,
+    spent: Spent,
+    input: &'static str,
+    request: &[u8],
+    body: Vec<u8>,
+) -> Result<Response<Body>, ApiError> {
+    let salt = random().ok_or_else(ApiError::offline)?;
+    let mut committed =
+        Committed { chain: ResponseChain::new(&salt), request: commit_request(&salt, request) };
+    let body = Bytes::from(body);
+    committed.chain.push(&body);
+    let screened = Screened { findings: u8::from(input != "pass"), score: 0 };
+    let account = committed.account(&[("input", input)], true, screened);
+    let receipt = house.gate.seal(spent, account).await.ok().flatten().ok_or_else(ApiError::offline)?;
+    let mut trailers = HeaderMap::new();
+    trailers.insert(RECEIPT_TRAILER, header(&receipt).ok_or_else(ApiError::offline)?);
+    let (frames, sent) = mpsc::channel(2);
+    for frame in [Frame::data(body), Frame::trailers(trailers)] {
+        frames.try_send(Ok(frame)).map_err(|_| ApiError::offline())?;
+    }
+    let mut response = Response::new(Frames(sent).boxed());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(SALT_HEADER, header(&salt).ok_or_else(ApiError::offline)?);
+    Ok(response)
+}
+
 /// The answers to one request, under way.
 struct Answer {
     house: Arc<House>,
@@ -129,7 +174,7 @@ struct Answer {
     screens: Vec<Screen>,
     envelope: Envelope,
     committed: Committed,
-    input: Verdict,
+    inputs: Inputs,
 }
 
 /// One answer's way through the output screen.
@@ -147,6 +192,9 @@ struct Screen {
     left: usize,
     end: Option<Ended>,
     calls: Option<Calls>,
+    /// Whether passages may be cited; then all that left.
+    cites: bool,
+    said: Released,
     /// Where there can be calls: all that was released, and how much of it was passed on.
     released: Released,
     passed: usize,
@@ -163,7 +211,7 @@ enum Next {
 }
 
 impl Screen {
-    fn new(exit: &Exit, calls: Option<Calls>) -> Screen {
+    fn new(exit: &Exit, calls: Option<Calls>, cites: bool) -> Screen {
         Screen {
             screen: exit.screen(),
             watch: exit.watch.clone(),
@@ -174,6 +222,8 @@ impl Screen {
             left: 0,
             end: None,
             calls,
+            cites,
+            said: Released::nothing(),
             released: Released::nothing(),
             passed: 0,
         }
@@ -205,6 +255,9 @@ impl Screen {
         self.disclosed = self.watch.push(text.expose());
         let text = if self.watch.repeats_instructions() { self.withhold() } else { text };
         self.left += text.expose().len();
+        if self.cites {
+            self.said = std::mem::replace(&mut self.said, Released::nothing()).and(&text);
+        }
         let likelihoods = self.settled();
         let (text, calls) = match self.calls {
             Some(written) => self.tell_apart(&text, written),
@@ -275,7 +328,8 @@ impl Answer {
                         open = open && self.write(written, &frames).await;
                     }
                     if let Some(end) = choice.end {
-                        open = open && self.write(self.envelope.closing(answer, end.reason), &frames).await;
+                        let closing = self.envelope.closing(answer, end.reason, self.said(answer));
+                        open = open && self.write(closing, &frames).await;
                     }
                 }
                 Next::Over => whole = Some(true),
@@ -354,6 +408,11 @@ impl Answer {
         Usage { prompt_tokens: self.tokens.prompt_tokens(), completion_tokens: chosen }
     }
 
+    /// What of an answer has left, where its citations are to be found.
+    fn said(&self, answer: usize) -> &str {
+        self.screens.get(answer).map_or("", |screen| screen.said.expose())
+    }
+
     /// The strictest verdict of the answers' screens.
     fn verdict(&self) -> &'static str {
         let word = |screen: &Screen| if screen.withheld { "block" } else { screen.screen.verdict().word() };
@@ -374,10 +433,11 @@ impl Answer {
         if let Some(last) = &last {
             self.committed.chain.push(last);
         }
-        let verdicts = [("input", self.input.word()), ("output", self.verdict())];
+        let mut verdicts = vec![("input", self.inputs.verdict.word()), ("output", self.verdict())];
+        verdicts.extend(self.inputs.sources.iter().map(|sources| ("retrieval", sources.verdict)));
         let found = |screen: &Screen| screen.screen.verdict().findings.len() + usize::from(screen.withheld);
         let found = self.screens.iter().map(found).sum::<usize>();
-        let prompt = told(&self.input);
+        let prompt = told(&self.inputs.verdict);
         let findings = prompt.findings.saturating_add(u8::try_from(found).unwrap_or(u8::MAX));
         let screened = Screened { findings, ..prompt };
         let account = self.committed.account(&verdicts, complete, screened);

@@ -6,6 +6,7 @@ use adyton_wire::channel::Channel;
 use adyton_wire::control::{
     Account, Action, Decision, Denial, GrantId, RequestId, Screened, ToSentinel, ToWorker, Token, Told, Wish,
 };
+use adyton_wire::lookup::{Lookup, SignedLookup};
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -175,6 +176,44 @@ impl Report {
     }
 }
 
+/// Having a `Ticket` tells you that the sentinel permitted one look-up in a collection, or the writing of one document, within the
+/// limits that it signed. Good once.
+///
+/// ```compile_fail,E0451
+/// let forged = adyton_enclave::gate::Ticket { held: todo!(), signed: todo!(), lookup: todo!() };
+/// ```
+#[derive(Debug)]
+pub struct Ticket {
+    held: Held,
+    signed: SignedLookup,
+    lookup: Lookup,
+}
+
+impl Ticket {
+    /// What it permits.
+    pub fn lookup(&self) -> &Lookup {
+        &self.lookup
+    }
+
+    /// The same as the sentinel signed it, for a store that verifies it.
+    pub fn signed(&self) -> &SignedLookup {
+        &self.signed
+    }
+
+    /// Tells the sentinel what came of it: the passages' names, their size, and how many were read and not used.
+    /// `None` if the store did not answer.
+    pub fn tell(self, found: Option<(Vec<[u8; 16]>, usize, usize)>) {
+        let outgoing = self.held.outgoing.clone();
+        let grant = self.held.use_up();
+        let came = found.is_some();
+        let (passages, bytes, dropped) = found.unwrap_or_default();
+        let bounded = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let (bytes, dropped) = (bounded(bytes), bounded(dropped));
+        // If the sentinel is gone, nobody keeps books any more.
+        let _ = outgoing.send(ToSentinel::LookedUp { grant, passages, bytes, dropped, came });
+    }
+}
+
 enum Waiting {
     Evidence(oneshot::Sender<Option<Vec<u8>>>),
     Decision(oneshot::Sender<(Decision, Option<OwnedFd>)>),
@@ -232,7 +271,7 @@ impl Gate {
                 let ends_in = Duration::from_millis(u64::from(ends_in_ms));
                 Ok(Err(NotGranted::Held { hold, missing, ends_in }))
             }
-            Decision::Permitted => Err(Silent),
+            Decision::Permitted | Decision::LookUp { .. } => Err(Silent),
             Decision::Granted { grant, principal, max_tokens, valid_for_ms, section } => {
                 let held = Held::new(grant, &self.outgoing);
                 let until = Instant::now() + Duration::from_millis(u64::from(valid_for_ms));
@@ -256,7 +295,27 @@ impl Gate {
                 let held = Held::new(grant, &self.outgoing);
                 Ok(Ok(Passage { held, socket }))
             }
-            (Decision::Granted { .. } | Decision::Permitted, _) => Err(Silent),
+            (Decision::Granted { .. } | Decision::Permitted | Decision::LookUp { .. }, _) => Err(Silent),
+        }
+    }
+
+    /// Asks for the right to read or write a collection.
+    ///
+    /// # Errors
+    /// As [`Gate::grant`].
+    pub async fn ticket(&self, asker: Asker, action: Action) -> Result<Result<Ticket, NotGranted>, Silent> {
+        match self.decide(asker, action).await?.0 {
+            Decision::Denied(denial) => Ok(Err(NotGranted::Denied(denial))),
+            Decision::Held { hold, missing, ends_in_ms } => {
+                let ends_in = Duration::from_millis(u64::from(ends_in_ms));
+                Ok(Err(NotGranted::Held { hold, missing, ends_in }))
+            }
+            Decision::LookUp { grant, signed } => {
+                let lookup = signed.lookup().map_err(|_| Silent)?;
+                let held = Held::new(grant, &self.outgoing);
+                Ok(Ok(Ticket { held, signed, lookup }))
+            }
+            Decision::Granted { .. } | Decision::Permitted => Err(Silent),
         }
     }
 
@@ -268,7 +327,7 @@ impl Gate {
         match self.decide(asker, action).await?.0 {
             Decision::Denied(denial) => Ok(Err(denial)),
             Decision::Permitted => Ok(Ok(())),
-            Decision::Granted { .. } | Decision::Held { .. } => Err(Silent),
+            Decision::Granted { .. } | Decision::LookUp { .. } | Decision::Held { .. } => Err(Silent),
         }
     }
 

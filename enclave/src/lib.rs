@@ -12,11 +12,13 @@
 
 pub mod answer;
 pub mod api;
+pub mod embedder;
 pub mod gate;
 pub mod generator;
 pub mod harden;
 pub mod held;
 pub mod lease;
+pub mod library;
 pub mod request;
 pub mod server;
 pub mod session;

@@ -4,17 +4,23 @@
 //! leaving a step out does not compile.
 
 use crate::answer::{self, Body, Exit, Manner, whole};
+use crate::api;
+use crate::api::embeddings::EmbeddingRequest;
 use crate::api::error::ApiError;
 use crate::api::openai::ChatRequest;
+use crate::embedder::Embedder;
 use crate::gate::{Asker, Gate, Grant, NotGranted};
 use crate::generator::{Asked, Generator, TokenStream};
 use crate::held::HeldTexts;
 use crate::lease::Lease;
+use crate::library::{self, Library, Sent};
 use crate::session::AttestedSession;
 use crate::tools::Tools;
 use crate::tools::rounds::{self, Turn};
-use adyton_guardrail::{Examined, Guardrails, Instructions, Passed, Prompt, Refused, Role, Verdict, Watch};
-use adyton_wire::control::{Action, MAX_TOKEN, Screened, Token};
+use adyton_guardrail::{
+    Examined, Guardrails, Instructions, Passed, Prompt, Refused, Role, Screened, Verdict, Watch,
+};
+use adyton_wire::control::{Action, MAX_TOKEN, Screened as Told, Token};
 use bytes::Bytes;
 use hyper::{Response, StatusCode};
 use std::sync::Arc;
@@ -39,6 +45,10 @@ pub struct House {
     pub held: HeldTexts,
     /// The tools that the enclave calls itself.
     pub tools: Tools,
+    /// Documents that answers are made of.
+    pub library: Library,
+    /// The encoder, if the release has one.
+    pub embedder: Option<Embedder>,
 }
 
 /// A request as it came: bytes that anybody may have written.
@@ -65,12 +75,22 @@ pub async fn chat(
 ) -> Result<Response<Body>, ApiError> {
     let mut asked = ChatRequest::parse(&untrusted.body, &house.tools)?;
     let asker = asker(session, untrusted.token);
+    let sources = match &asked.wanted {
+        Some(wanted) => {
+            let (purpose, prompt) = (&asked.purpose, &mut asked.prompt);
+            // Whatever a document says, nobody vouches for it.
+            asked.unvouched = true;
+            Some(library::consult(house, &asker, purpose, wanted, prompt, &untrusted.body).await?)
+        }
+        None => None,
+    };
     let mut turns = 0;
     loop {
         let manner = Manner { stream: asked.stream, calls: asked.form.calls() };
         // What persons would be shown: later turns have more than the client sent.
         let shown = if turns == 0 { untrusted.body.clone() } else { rounds::transcript(&asked.prompt) };
         let (tokens, exit) = begin(house, &asker, &asked, &shown, &untrusted.body).await?;
+        let exit = Exit { sources: sources.clone(), ..exit };
         if !asked.inside {
             return answer::respond(house, tokens, exit, manner, &untrusted.body).await;
         }
@@ -83,7 +103,7 @@ pub async fn chat(
                 rounds::answer_calls(house, &asker, &asked.purpose, &mut asked.prompt, &said).await?;
                 turns += 1;
                 asked.form = rounds::next(asked.form, turns);
-                asked.tool_results = true;
+                asked.unvouched = true;
             }
         }
     }
@@ -103,13 +123,13 @@ async fn begin(
         max_tokens: asked.max_tokens.saturating_mul(asked.answers),
         prompt_bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
         request: digest(request),
-        untrusted: asked.tool_results,
+        untrusted: asked.unvouched,
         held,
     };
     let grant = granted(house, asker.clone(), action(body, Vec::new()), body).await?;
     let answers = asked.answers as usize;
     let places = house.generator.places(&grant, answers)?;
-    let (grant, section, passed) = match screened(house, grant, asked).await? {
+    let (grant, section, passed) = match examined(house, grant, asked).await? {
         (grant, section, Examined::Clear(passed)) => (grant, section, passed),
         (grant, section, Examined::Held(held)) => {
             // This one was for a prompt with nothing in it that waits; the sentinel decides anew.
@@ -124,7 +144,8 @@ async fn begin(
     };
     let guardrail = house.guardrails.section(section).ok_or_else(ApiError::offline)?.clone();
     let Passed { prompt, verdict, restore } = passed;
-    let exit = Exit { guardrail, restore, input: verdict, watch: watch(house, section, &prompt)? };
+    let exit =
+        Exit { guardrail, restore, input: verdict, watch: watch(house, section, &prompt)?, sources: None };
     let (sampling, limit, session) = (asked.sampling.clone(), asked.limit, asker.session);
     let (form, working) = (asked.form.clone(), Arc::clone(house));
     let begun = tokio::task::spawn_blocking(move || {
@@ -140,7 +161,7 @@ async fn begin(
 }
 
 /// Screens what the engine would get, by the section that the grant names. A refusal gives the grant back, and says why.
-async fn screened(
+async fn examined(
     house: &Arc<House>,
     grant: Grant,
     asked: &ChatRequest,
@@ -165,11 +186,7 @@ async fn screened(
 }
 
 /// What looks for protected material in the answers, the instructions of this prompt among it.
-fn watch(
-    house: &House,
-    section: u16,
-    prompt: &adyton_guardrail::Screened<Prompt>,
-) -> Result<Watch, ApiError> {
+fn watch(house: &House, section: u16, prompt: &Screened<Prompt>) -> Result<Watch, ApiError> {
     let salt = answer::random().ok_or_else(ApiError::offline)?;
     let system = prompt.get().messages.iter().filter(|message| message.role == Role::System);
     let instructions = Instructions::of(system.map(|message| message.content.expose()), &salt);
@@ -177,21 +194,88 @@ fn watch(
 }
 
 /// A verdict, for the sentinel.
-pub(crate) fn told(verdict: &Verdict) -> Screened {
-    Screened { findings: u8::try_from(verdict.findings.len()).unwrap_or(u8::MAX), score: verdict.score }
+pub(crate) fn told(verdict: &Verdict) -> Told {
+    Told { findings: u8::try_from(verdict.findings.len()).unwrap_or(u8::MAX), score: verdict.score }
 }
 
-/// The sentinel's grant for one generation. What waits for persons is kept for them to read.
+/// The sentinel's grant.
 async fn granted(house: &House, asker: Asker, action: Action, body: &Bytes) -> Result<Grant, ApiError> {
     house.check_lease()?;
     let decided = house.gate.grant(asker, action).await.map_err(|_silent| ApiError::offline())?;
-    decided.map_err(|not| match not {
+    decided.map_err(|not| refuse_held(house, not, body))
+}
+
+/// Why there is no grant, for the client. What waits for persons is kept for them to read.
+pub(crate) fn refuse_held(house: &House, not: NotGranted, body: &[u8]) -> ApiError {
+    match not {
         NotGranted::Denied(denial) => denial.into(),
         NotGranted::Held { hold, missing, ends_in } => {
             house.held.keep(hold, body, Instant::now() + ends_in);
             ApiError::held(&hold, missing, ends_in)
         }
-    })
+    }
+}
+
+/// `POST /v1/embeddings`: as [`chat`], with vectors for tokens.
+///
+/// # Errors
+/// [`ApiError`] if any step refuses.
+pub async fn embeddings(
+    house: &Arc<House>,
+    session: &AttestedSession,
+    untrusted: Untrusted,
+) -> Result<Response<Body>, ApiError> {
+    let asked = EmbeddingRequest::parse(&untrusted.body)?;
+    let action = Action::Embed {
+        model: asked.model.clone(),
+        purpose: asked.purpose.clone(),
+        texts: u32::try_from(asked.texts.len()).unwrap_or(u32::MAX),
+        text_bytes: asked.bytes(),
+        request: digest(&untrusted.body),
+    };
+    let grant = granted(house, asker(session, untrusted.token), action, &untrusted.body).await?;
+    // Without an encoder the sentinel knows no such model.
+    let embedder = house.embedder.as_ref().ok_or_else(ApiError::offline)?;
+    if asked.dimensions.is_some_and(|asked| asked != embedder.width()) {
+        let message = format!("this model has {} dimensions", embedder.width());
+        return Err(ApiError::parameter("dimensions", "invalid_value", message));
+    }
+    let (texts, verdict) = screened(house, grant.section(), asked.texts).await?;
+    let embedded = embedder.embed(&texts).await?;
+    let body = api::embeddings::answer(embedder.name(), &embedded.vectors, embedded.tokens, asked.packed);
+    answer::sealed(house, grant.spend(), verdict, &untrusted.body, body).await
+}
+
+/// `PUT /adyton/v1/collections/{collection}/documents`.
+///
+/// # Errors
+/// [`ApiError`] if any step refuses. Nothing was written then.
+pub async fn write_document(
+    house: &Arc<House>,
+    session: &AttestedSession,
+    collection: &str,
+    untrusted: Untrusted,
+) -> Result<Response<Body>, ApiError> {
+    let sent: Sent = serde_json::from_slice(&untrusted.body)
+        .map_err(|_| ApiError::invalid("invalid_json", "the body is not the JSON object of this route"))?;
+    let asker = asker(session, untrusted.token);
+    let passages = library::take_in(house, &asker, collection, sent, &untrusted.body).await?;
+    Ok(whole(StatusCode::OK, serde_json::json!({ "passages": passages }).to_string().into_bytes()))
+}
+
+/// Screens texts, each for itself, beside the thread that serves the connections. With them comes the strictest verdict.
+pub(crate) async fn screened(
+    house: &Arc<House>,
+    section: u16,
+    texts: Vec<Prompt>,
+) -> Result<(Vec<Screened<Prompt>>, &'static str), ApiError> {
+    let guardrail = house.guardrails.section(section).ok_or_else(ApiError::offline)?.clone();
+    let screen =
+        move || -> Result<Vec<_>, Refused> { texts.into_iter().map(|text| guardrail.screen(text)).collect() };
+    let screened = tokio::task::spawn_blocking(screen).await.map_err(|_panicked| ApiError::offline())?;
+    let (texts, verdicts): (Vec<_>, Vec<_>) = screened.map_err(refused)?.into_iter().unzip();
+    let word = verdicts.iter().map(Verdict::word).find(|word| *word != "pass").unwrap_or("pass");
+    Ok((texts, word))
 }
 
 /// Who asks, for the sentinel.
@@ -218,14 +302,16 @@ pub async fn models(
     house.check_lease()?;
     let decided = house.gate.permit(asker(session, token), Action::ListModels).await;
     decided.map_err(|_silent| ApiError::offline())??;
-    let model =
-        serde_json::json!({ "id": house.name, "object": "model", "created": 0, "owned_by": "adyton" });
-    let list = serde_json::json!({ "object": "list", "data": [model] });
+    let names = [house.name.as_str()].into_iter().chain(house.embedder.as_ref().map(Embedder::name));
+    let models: Vec<_> = names
+        .map(|id| serde_json::json!({ "id": id, "object": "model", "created": 0, "owned_by": "adyton" }))
+        .collect();
+    let list = serde_json::json!({ "object": "list", "data": models });
     Ok(whole(StatusCode::OK, list.to_string().into_bytes()))
 }
 
 impl House {
-    fn check_lease(&self) -> Result<(), ApiError> {
+    pub(crate) fn check_lease(&self) -> Result<(), ApiError> {
         if self.lease.holds(Instant::now()) { Ok(()) } else { Err(ApiError::offline()) }
     }
 }

@@ -1,11 +1,13 @@
 //! The worker's start: lock down, take the release from the sentinel, load the model, serve.
 
 use crate::api::MAX_READING;
+use crate::embedder::Embedder;
 use crate::gate::Gate;
 use crate::generator::Generator;
 use crate::harden::{self, HardenError};
 use crate::held::HeldTexts;
 use crate::lease::Lease;
+use crate::library::Library;
 use crate::request::House;
 use crate::server;
 use crate::session::Identity;
@@ -14,12 +16,13 @@ use adyton_attestation::anchor::TrustAnchor;
 use adyton_attestation::binding::spki_sha384;
 use adyton_attestation::reference::{Owner, ReferenceValues};
 use adyton_attestation::tls;
+use adyton_encoder::Encoder;
 use adyton_engine::{Limits, LoadError, Model};
 use adyton_fingerprint::{ListError, Protected};
 use adyton_guardrail::{Guardrails, Sections, SettingsError};
 use adyton_wire::channel::{Channel, ChannelError};
 use adyton_wire::control::ToWorker;
-use adyton_wire::manifest::{MAX_MANIFEST, MAX_POLICY_FILE, Manifest, ManifestError};
+use adyton_wire::manifest::{MAX_ENCODER, MAX_MANIFEST, MAX_POLICY_FILE, Manifest, ManifestError};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, OwnedFd};
@@ -55,6 +58,9 @@ pub enum WorkerError {
     /// The weights are not a model this engine runs.
     #[error("the model was refused: {0}")]
     Model(#[from] LoadError),
+    /// The encoder's files are no encoder.
+    #[error("the encoder was refused: {0}")]
+    Encoder(#[from] adyton_encoder::LoadError),
     /// The guardrail settings are malformed.
     #[error(transparent)]
     Guardrail(#[from] SettingsError),
@@ -70,13 +76,13 @@ pub enum WorkerError {
 }
 
 impl WorkerError {
-    /// The process's exit code: 20 `guardrails.toml`, 21 `peers.json`, 22 the model, 1 everything else. In an enclave nobody
+    /// The process's exit code: 20 `guardrails.toml`, 21 `peers.json`, 22 the model or the encoder, 1 everything else. In an enclave nobody
     /// hears what the worker says; the sentinel tells this number.
     pub fn code(&self) -> u8 {
         match self {
             WorkerError::Guardrail(_) => 20,
             WorkerError::Peers(_) => 21,
-            WorkerError::Model(_) => 22,
+            WorkerError::Model(_) | WorkerError::Encoder(_) => 22,
             _ => 1,
         }
     }
@@ -103,16 +109,25 @@ async fn live(socket: OwnedFd, anchor: TrustAnchor, memory: usize) -> Result<(),
     let channel = Channel::new(socket)?;
     let (start, descriptors) = channel.receive::<ToWorker>().await?;
     let ToWorker::Start { guardrails, peers, tools } = start else { return Err(WorkerError::Protocol) };
-    let [weights, manifest, protected] =
-        <[OwnedFd; 3]>::try_from(descriptors).map_err(|_| WorkerError::Protocol)?;
-
-    let manifest = read_whole(manifest, MAX_MANIFEST as u64)?;
-    let name = Manifest::parse(&manifest)?.model;
+    let mut descriptors = descriptors.into_iter();
+    let mut next = || descriptors.next();
+    let (Some(weights), Some(manifest), Some(protected)) = (next(), next(), next()) else {
+        return Err(WorkerError::Protocol);
+    };
+    let manifest = read_file(manifest, MAX_MANIFEST as u64)?;
+    let Manifest { model: name, encoder, .. } = Manifest::parse(&manifest)?;
+    let embedder = match (encoder, next(), next()) {
+        (None, None, None) => None,
+        (Some(encoder), Some(weights), Some(tokenizer)) => {
+            Some(Embedder::start(encoder.name, load_encoder(weights, tokenizer)?)?)
+        }
+        _ => return Err(WorkerError::Protocol),
+    };
     let peers = read_peers(&peers)?;
     let sections = Sections::parse(&guardrails)?;
     let model = load_model(weights, memory)?;
     let protected =
-        String::from_utf8(read_whole(protected, MAX_POLICY_FILE)?).map_err(|_| WorkerError::Protocol)?;
+        String::from_utf8(read_file(protected, MAX_POLICY_FILE)?).map_err(|_| WorkerError::Protocol)?;
     let guardrails = Guardrails::new(sections, &Protected::parse(&protected)?, model.control_tokens());
     let key = SessionKey::generate()?;
 
@@ -137,18 +152,26 @@ async fn live(socket: OwnedFd, anchor: TrustAnchor, memory: usize) -> Result<(),
         reading: Semaphore::new(MAX_READING),
         held: HeldTexts::default(),
         tools: Tools::new(tools),
+        embedder,
+        library: Library::default(),
     });
     server::serve(house, identity, key.config, sockets).await;
     Ok(())
 }
 
-fn read_whole(file: OwnedFd, most: u64) -> Result<Vec<u8>, WorkerError> {
+/// A memory file's bytes, at most `most` and one.
+fn read_file(file: OwnedFd, most: u64) -> Result<Vec<u8>, WorkerError> {
     let mut file = File::from(file);
     // The description, and so the position in it, is shared with the sentinel.
     file.seek(SeekFrom::Start(0))?;
     let mut bytes = Vec::new();
-    file.take(most + 1).read_to_end(&mut bytes)?;
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+fn load_encoder(weights: OwnedFd, tokenizer: OwnedFd) -> Result<Encoder, WorkerError> {
+    let (weights, tokenizer) = (read_file(weights, MAX_ENCODER)?, read_file(tokenizer, MAX_POLICY_FILE)?);
+    Ok(Encoder::load(&weights, &tokenizer)?)
 }
 
 fn read_peers(json: &str) -> Result<Vec<ReferenceValues>, WorkerError> {

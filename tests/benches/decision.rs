@@ -167,6 +167,7 @@ fn tokens(key: &[u8], issuer: &str) -> Result<Vec<String>> {
         tenant: format!("tenant-{}", n % 50),
         roles: (0..7).map(|r| format!("role-{}", (n * 7 + r) % POLICIES)).chain(["chat".into()]).collect(),
         clearance: (n % 4) as u8,
+        sets: BTreeMap::new(),
     };
     (0..ENTITIES).map(|n| Ok(token::mint(key, &claims(n))?)).collect()
 }
@@ -225,6 +226,7 @@ fn resources() -> Result<()> {
             roles: (0..8).map(|r| format!("role-{}", n + r)).collect(),
             clearance: 3,
             attested: false,
+            sets: BTreeMap::new(),
         },
         action: "Retrieve".into(),
         resource: Resource { kind: "Collection".into(), id: format!("c{n}") },

@@ -10,9 +10,11 @@
 use crate::simulation::{IMAGE_FILE, ImageFile, ROOT_FILE, ROOT_VARIABLE, anchor_from_file};
 use adyton_attestation::anchor::TrustAnchor;
 use adyton_attestation::reference::{Owner, ReferenceValues};
+use adyton_client::release::EncoderFiles;
 use adyton_client::session::{Chains, Policy, Target};
 use adyton_client::{release, token};
 use anyhow::{Context, Result, bail};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -21,6 +23,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The name under which simulated enclaves offer their model.
 pub const MODEL_NAME: &str = "smollm2-135m-instruct";
+/// The name under which they offer their encoder.
+pub const ENCODER_NAME: &str = "all-MiniLM-L6-v2";
 /// The folder of audit logs in a world.
 pub const AUDIT_FOLDER: &str = "audit";
 /// Where the host and its enclave complain.
@@ -53,6 +57,8 @@ pub struct Plan {
     pub tamper: Option<fn(&Path) -> Result<()>>,
     /// The host serves metrics, on a free port.
     pub metrics: bool,
+    /// The encoder of the release, if it is to have one.
+    pub encoder: Option<EncoderFiles>,
     /// What the host shows goes to the terminal.
     pub show_host: bool,
 }
@@ -63,6 +69,7 @@ impl Plan {
         Plan {
             model,
             name: MODEL_NAME.to_owned(),
+            encoder: None,
             listen: "127.0.0.1:0".to_owned(),
             egress: Vec::new(),
             enclave_arguments: Vec::new(),
@@ -237,6 +244,7 @@ impl World {
             tenant: "development".into(),
             roles: roles.iter().map(|r| (*r).to_owned()).collect(),
             clearance,
+            sets: BTreeMap::new(),
         };
         Ok(token::mint(&fs::read(self.path("issuer.key"))?, &claims)?)
     }
@@ -324,7 +332,7 @@ fn prepare(folder: &Path, plan: &Plan) -> Result<()> {
     for (name, text) in &plan.policy {
         fs::write(policy.join(name), text)?;
     }
-    release::build(&plan.model, &plan.name, &policy, &folder.join("release"), |_| ())?;
+    release::build(&plan.model, &plan.name, plan.encoder.as_ref(), &policy, &folder.join("release"), |_| ())?;
     Ok(())
 }
 
@@ -367,6 +375,22 @@ pub fn default_model() -> Result<PathBuf> {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cache/models/SmolLM2-135M-Instruct.Q4_1.gguf");
     let path = std::env::var_os("ADYTON_TEST_MODEL").map_or(cached, PathBuf::from);
     if path.is_file() { Ok(path) } else { bail!("{}: the model is absent; run `make model`", path.display()) }
+}
+
+/// The default encoder in the cache, as `make model` leaves it.
+///
+/// # Errors
+/// If it is not there.
+pub fn default_encoder() -> Result<EncoderFiles> {
+    let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cache/models");
+    let [weights, tokenizer] =
+        ["safetensors", "tokenizer.json"].map(|kind| cache.join(format!("{ENCODER_NAME}.{kind}")));
+    for file in [&weights, &tokenizer] {
+        if !file.is_file() {
+            bail!("{}: the encoder is absent; run `make model`", file.display());
+        }
+    }
+    Ok(EncoderFiles { name: ENCODER_NAME.to_owned(), weights, tokenizer })
 }
 
 /// A program beside the running one. Test binaries stand one folder deeper.

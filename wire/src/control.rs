@@ -2,6 +2,7 @@
 //!
 //! Encoding: postcard, one message a datagram ([`crate::channel`]), at most [`crate::channel::MAX_FRAME`] bytes.
 
+use crate::lookup::SignedLookup;
 use crate::tools::Tool;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -17,7 +18,8 @@ pub type RequestId = u64;
 /// From the sentinel to the worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum ToWorker {
-    /// First message. Carries three sealed memory files: the weights, the manifest's bytes, `protected.json` of the policy pack.
+    /// First message. Carries sealed memory files: the weights, the manifest's bytes, `protected.json` of the policy pack, and where
+    /// the release has an encoder its weights and its tokenizer.
     Start {
         /// `guardrails.toml` of the measured policy pack.
         guardrails: String,
@@ -111,6 +113,19 @@ pub enum ToSentinel {
         /// Document and fingerprint, by their numbers in `protected.json`; at most [`MAX_DISCLOSED`].
         passages: Vec<(u16, u32)>,
     },
+    /// Says what came of a look-up, or of writing; uses the grant up. No answer.
+    LookedUp {
+        /// The grant.
+        grant: GrantId,
+        /// Names of the passages that were read or written; at most [`crate::lookup::MAX_PASSAGES`].
+        passages: Vec<[u8; 16]>,
+        /// Bytes of them.
+        bytes: u32,
+        /// Passages that were read and not used: the guardrail found something.
+        dropped: u32,
+        /// Whether the store answered.
+        came: bool,
+    },
     /// Asks for a receipt; uses the grant up.
     Seal {
         /// Repeated in the answer.
@@ -168,6 +183,45 @@ pub enum Action {
         request: [u8; 32],
         /// Size of the arguments, in bytes.
         argument_bytes: u32,
+    },
+    /// To turn texts into vectors.
+    Embed {
+        /// The encoder's name.
+        model: String,
+        /// The declared purpose.
+        purpose: String,
+        /// How many texts.
+        texts: u32,
+        /// Their size together, in bytes.
+        text_bytes: u32,
+        /// SHA-256 of the request's body: what an approver approves.
+        request: [u8; 32],
+    },
+    /// To read the passages of a collection that are nearest to a question.
+    Retrieve {
+        /// Its name.
+        collection: String,
+        /// The declared purpose.
+        purpose: String,
+        /// Most passages.
+        passages: u32,
+        /// SHA-256 of the question's vector ([`crate::lookup::vector_digest`]).
+        query: [u8; 32],
+        /// SHA-256 of the request's body: what an approver approves.
+        request: [u8; 32],
+    },
+    /// To write passages of one document.
+    Ingest {
+        /// The collection's name.
+        collection: String,
+        /// The declared purpose.
+        purpose: String,
+        /// How many passages.
+        passages: u32,
+        /// Size of the document, in bytes.
+        document_bytes: u32,
+        /// SHA-256 of what is written.
+        payload: [u8; 32],
     },
 }
 
@@ -283,6 +337,13 @@ pub enum Decision {
         /// The section of `guardrails.toml` by which text under it is screened: 0 is the default, then as in the file.
         section: u16,
     },
+    /// A look-up may be made, or a document written, once, as the signed text says.
+    LookUp {
+        /// To be named when it is told what came of it.
+        grant: GrantId,
+        /// The limits, for the store.
+        signed: SignedLookup,
+    },
     /// It may if persons approve; the same request may be asked again.
     Held {
         /// Which hold.
@@ -315,6 +376,8 @@ pub enum Denial {
     AuditUnavailable,
     /// No such tool.
     UnknownTool,
+    /// No such collection.
+    UnknownCollection,
     /// It was permitted, and the host does not connect to where it goes.
     Unreachable,
     /// Not now; perhaps later.

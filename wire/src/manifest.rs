@@ -22,6 +22,8 @@ pub const MAX_WORKER_FILE: u64 = 40 * 1024;
 pub const WORKER_FILES: [&str; 3] = ["guardrails.toml", "peers.json", "tools.toml"];
 /// Largest weights file, in bytes.
 pub const MAX_WEIGHTS: u64 = 8 << 30;
+/// Largest weights file of an encoder, in bytes.
+pub const MAX_ENCODER: u64 = 256 << 20;
 
 /// The files of a policy pack, all required. Nothing else belongs to one.
 pub const POLICY_FILES: [&str; 12] = [
@@ -49,8 +51,23 @@ pub struct Manifest {
     pub model: String,
     /// The GGUF file.
     pub weights: Weights,
+    /// The sentence encoder, if the release has one. Without it nothing is embedded and nothing retrieved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<Encoder>,
     /// The policy pack: file name to file, the names of [`POLICY_FILES`].
     pub policy: BTreeMap<String, File>,
+}
+
+/// A sentence encoder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Encoder {
+    /// The name under which the API offers it.
+    pub name: String,
+    /// The safetensors file.
+    pub weights: Weights,
+    /// The `tokenizer.json`.
+    pub tokenizer: File,
 }
 
 /// A file that is checked as a whole.
@@ -94,8 +111,8 @@ pub enum ManifestError {
     /// Another version.
     #[error("the manifest has version {0}, this enclave reads {VERSION}")]
     Version(u32),
-    /// The model's name would not be safe to print.
-    #[error("the model's name must be 1 to 64 letters, digits, dots, dashes or underscores")]
+    /// A model's name would not be safe to print, or both have the same.
+    #[error("the models' names must differ, each 1 to 64 letters, digits, dots, dashes or underscores")]
     Name,
     /// Size and chunk count do not belong together.
     #[error("weights of {size} bytes need {needed} chunk digests, the manifest has {listed}")]
@@ -107,9 +124,12 @@ pub enum ManifestError {
         /// Digests it lists.
         listed: usize,
     },
-    /// The weights are empty or over [`MAX_WEIGHTS`].
-    #[error("weights of {0} bytes, between 1 and {MAX_WEIGHTS} are possible")]
+    /// The weights are empty, or over [`MAX_WEIGHTS`] or [`MAX_ENCODER`].
+    #[error("weights of {0} bytes, between 1 and {MAX_WEIGHTS} are possible, of an encoder {MAX_ENCODER}")]
     WeightsSize(u64),
+    /// The encoder's tokenizer is empty or over [`MAX_POLICY_FILE`].
+    #[error("an encoder's tokenizer of {0} bytes, between 1 and {MAX_POLICY_FILE} are possible")]
+    TokenizerSize(u64),
     /// A policy file is missing, unknown or too large.
     #[error(
         "the policy pack must have exactly the files {POLICY_FILES:?}, each at most {MAX_POLICY_FILE} bytes, \
@@ -138,16 +158,19 @@ impl Manifest {
             return Err(ManifestError::Version(self.version));
         }
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-        if !(1..=64).contains(&self.model.len()) || !self.model.chars().all(plain) {
+        let named = |name: &str| (1..=64).contains(&name.len()) && name.chars().all(plain);
+        if !named(&self.model) {
             return Err(ManifestError::Name);
         }
-        let Weights { size, ref chunks, .. } = self.weights;
-        if size == 0 || size > MAX_WEIGHTS {
-            return Err(ManifestError::WeightsSize(size));
-        }
-        let needed = size.div_ceil(u64::from(CHUNK_SIZE));
-        if u64::try_from(chunks.len()) != Ok(needed) {
-            return Err(ManifestError::Chunks { size, needed, listed: chunks.len() });
+        self.weights.check(MAX_WEIGHTS)?;
+        if let Some(encoder) = &self.encoder {
+            if !named(&encoder.name) || encoder.name == self.model {
+                return Err(ManifestError::Name);
+            }
+            encoder.weights.check(MAX_ENCODER)?;
+            if encoder.tokenizer.size == 0 || encoder.tokenizer.size > MAX_POLICY_FILE {
+                return Err(ManifestError::TokenizerSize(encoder.tokenizer.size));
+            }
         }
         let known = self.policy.len() == POLICY_FILES.len()
             && POLICY_FILES.iter().all(|name| {
@@ -159,6 +182,18 @@ impl Manifest {
 }
 
 impl Weights {
+    fn check(&self, most: u64) -> Result<(), ManifestError> {
+        let (size, chunks) = (self.size, &self.chunks);
+        if size == 0 || size > most {
+            return Err(ManifestError::WeightsSize(size));
+        }
+        let needed = size.div_ceil(u64::from(CHUNK_SIZE));
+        if u64::try_from(chunks.len()) != Ok(needed) {
+            return Err(ManifestError::Chunks { size, needed, listed: chunks.len() });
+        }
+        Ok(())
+    }
+
     /// Offset, length and digest of each chunk, in order.
     pub fn ranges(&self) -> impl Iterator<Item = (u64, u32, [u8; 32])> + '_ {
         let mut offset = 0u64;
@@ -185,8 +220,17 @@ mod tests {
                 size: u64::from(CHUNK_SIZE) + 5,
                 chunks: vec![Digest([3; 32]), Digest([4; 32])],
             },
+            encoder: Some(Encoder {
+                name: "minilm".into(),
+                weights: Weights { sha256: [5; 32], size: 7, chunks: vec![Digest([6; 32])] },
+                tokenizer: file.clone(),
+            }),
             policy: POLICY_FILES.iter().map(|n| ((*n).to_owned(), file.clone())).collect(),
         }
+    }
+
+    fn encoder(change: impl FnOnce(&mut Encoder)) -> Result<Manifest, ManifestError> {
+        parse(|m| change(m.encoder.as_mut().unwrap()))
     }
 
     fn parse(change: impl FnOnce(&mut Manifest)) -> Result<Manifest, ManifestError> {
@@ -202,6 +246,15 @@ mod tests {
         assert_eq!(parse(|m| m.model = "a\nb".into()), Err(ManifestError::Name));
         assert!(matches!(parse(|m| m.weights.size = 1), Err(ManifestError::Chunks { needed: 1, .. })));
         assert_eq!(parse(|m| m.weights.size = 0), Err(ManifestError::WeightsSize(0)));
+        assert!(parse(|m| m.encoder = None).is_ok());
+        assert_eq!(encoder(|e| e.name = "smollm2-135m".into()), Err(ManifestError::Name));
+        assert_eq!(encoder(|e| e.name = "a/b".into()), Err(ManifestError::Name));
+        assert_eq!(
+            encoder(|e| e.weights.size = MAX_ENCODER + 1),
+            Err(ManifestError::WeightsSize(MAX_ENCODER + 1))
+        );
+        assert!(matches!(encoder(|e| e.weights.chunks.clear()), Err(ManifestError::Chunks { .. })));
+        assert_eq!(encoder(|e| e.tokenizer.size = 0), Err(ManifestError::TokenizerSize(0)));
         assert_eq!(parse(|m| drop(m.policy.pop_first())), Err(ManifestError::Policy));
         let large = |name: &str, size: u64| parse(|m| m.policy.get_mut(name).unwrap().size = size);
         assert!(large("policies.cedar", MAX_POLICY_FILE).is_ok());

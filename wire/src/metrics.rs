@@ -4,7 +4,7 @@
 //! length, so there is no length to lie about. All integers big-endian.
 //!
 //! ```text
-//! snapshot = "ADYM" version:u8=1 state:u8 simulated:u8 numbers:[u64; 56]            (455 bytes)
+//! snapshot = "ADYM" version:u8=2 state:u8 simulated:u8 numbers:[u64; 57]            (463 bytes)
 //! ```
 //!
 //! The numbers are the fields of [`Snapshot`] in their order; a histogram is its buckets, then its sum.
@@ -23,7 +23,7 @@ use thiserror::Error;
 pub const SNAPSHOT_LEN: usize = HEADER_LEN + 8 * NUMBERS;
 
 /// The codes under which denials are counted, as clients see them. What has no code here counts as the last.
-pub const DENIALS: [&str; 18] = [
+pub const DENIALS: [&str; 19] = [
     "token_absent",
     "invalid_api_key",
     "token_expired",
@@ -32,6 +32,7 @@ pub const DENIALS: [&str; 18] = [
     "too_many_grants",
     "audit_unavailable",
     "no_such_tool",
+    "no_such_collection",
     "tool_unreachable",
     "deferred",
     "approval_declined",
@@ -68,7 +69,7 @@ pub const ANSWER_BOUNDS_US: [u64; BUCKETS - 1] = [
 pub const BUCKETS: usize = 12;
 
 const MAGIC: &[u8; 4] = b"ADYM";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const HEADER_LEN: usize = 7;
 /// 12 numbers, the denials, and two histograms with their sums.
 const NUMBERS: usize = 12 + DENIALS.len() + 2 * (BUCKETS + 1);
@@ -257,7 +258,7 @@ mod tests {
         assert_eq!(snapshot.numbers().collect::<Vec<_>>(), (1..=NUMBERS as u64).collect::<Vec<_>>());
         assert_eq!((snapshot.state, snapshot.simulated), (State::Quarantined, true));
         assert_eq!((snapshot.grants_open, snapshot.denials[0], snapshot.answer.sum_ns), (5, 6, 56));
-        assert_eq!(SNAPSHOT_LEN, 455);
+        assert_eq!(SNAPSHOT_LEN, 463);
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub(super) async fn chat(anchor: &TrustAnchor, chat: Chat, json: bool) -> Result
         prompt,
         purpose: chat.purpose,
         tools: chat.tools,
+        collection: chat.collection,
+        passages: chat.passages,
         max_tokens: chat.max_tokens,
         temperature: chat.temperature,
         seed: chat.seed,
@@ -79,8 +81,13 @@ pub(super) async fn chat(anchor: &TrustAnchor, chat: Chat, json: bool) -> Result
     if json {
         let receipt = receipt_json(body);
         let reason = answered.finish_reason;
-        println!("{}", json!({ "text": answered.text, "finish_reason": reason, "receipt": receipt }));
+        let passages = &answered.passages;
+        println!(
+            "{}",
+            json!({ "text": answered.text, "finish_reason": reason, "passages": passages, "receipt": receipt })
+        );
     } else {
+        show::passages(&answered.passages);
         println!("\n\nreceipt verified:");
         show::receipt(body);
     }
@@ -134,6 +141,7 @@ pub(super) fn mint(mint: Mint, json: bool) -> Result<(), Failure> {
         tenant: mint.tenant,
         roles: mint.roles,
         clearance: mint.clearance,
+        sets: mint.sets.into_iter().collect(),
     };
     let token = token::mint(&read_file(&mint.key)?, &claims).map_err(Failure::internal)?;
     if json {
@@ -147,6 +155,7 @@ pub(super) fn mint(mint: Mint, json: bool) -> Result<(), Failure> {
 pub(super) fn release(
     model: &Path,
     name: &str,
+    encoder: Option<&releases::EncoderFiles>,
     policy: &Path,
     out: &Path,
     json: bool,
@@ -156,7 +165,7 @@ pub(super) fn release(
     if let Ok(style) = ProgressStyle::with_template("digesting  {bar:40} {bytes}/{total_bytes} {eta}") {
         bar.set_style(style);
     }
-    let made = releases::build(model, name, policy, out, |done| bar.set_position(done))
+    let made = releases::build(model, name, encoder, policy, out, |done| bar.set_position(done))
         .map_err(Failure::internal)?;
     bar.finish_and_clear();
     let pcr16 = hex::encode(made.pcr16.as_bytes());

@@ -7,6 +7,7 @@ mod audit;
 mod commands;
 mod corpus;
 pub mod exit;
+mod ingest;
 mod pack;
 mod policy;
 mod protect;
@@ -17,10 +18,12 @@ mod show;
 mod show_policy;
 mod status;
 
+use crate::release::EncoderFiles;
 use crate::session::Target;
 use adyton_attestation::anchor::TrustAnchor;
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand};
 use exit::Failure;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -80,6 +83,13 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         receipts: Option<PathBuf>,
     },
+    /// Put the documents of a folder into a collection, through the verified enclave.
+    #[command(
+        after_help = "Example:\n  adyton ingest --enclave 127.0.0.1:8443 --reference reference.json --token-file token \
+                      --collection handbook documents/\n\n\
+                      Text, Markdown, HTML and PDF are read. A run that was interrupted goes on where it was."
+    )]
+    Ingest(ingest::Ingest),
     /// Work with receipts.
     #[command(subcommand)]
     Receipt(receipt::Receipt),
@@ -122,6 +132,8 @@ enum Command {
         /// The name under which the API offers it.
         #[arg(long)]
         name: String,
+        #[command(flatten)]
+        encoder: Encoder,
         /// The policy folder.
         #[arg(long, value_name = "DIR")]
         policy: PathBuf,
@@ -144,6 +156,27 @@ enum Command {
         /// Which shell.
         shell: clap_complete::Shell,
     },
+}
+
+/// A sentence encoder to go with a release: all of it, or none.
+#[derive(Debug, Args)]
+struct Encoder {
+    /// A sentence encoder's model.safetensors, for embeddings and collections.
+    #[arg(long, value_name = "FILE", requires_all = ["encoder_tokenizer", "encoder_name"])]
+    encoder: Option<PathBuf>,
+    /// Its tokenizer.json.
+    #[arg(long, value_name = "FILE", requires = "encoder")]
+    encoder_tokenizer: Option<PathBuf>,
+    /// The name under which the API offers it.
+    #[arg(long, value_name = "NAME", requires = "encoder")]
+    encoder_name: Option<String>,
+}
+
+impl Encoder {
+    fn files(self) -> Option<EncoderFiles> {
+        let (weights, tokenizer, name) = (self.encoder?, self.encoder_tokenizer?, self.encoder_name?);
+        Some(EncoderFiles { name, weights, tokenizer })
+    }
 }
 
 /// Which enclave, and what it must be.
@@ -229,6 +262,12 @@ struct Chat {
     /// A tool of the enclave that it may call; may be repeated.
     #[arg(long = "tool", value_name = "NAME")]
     tools: Vec<String>,
+    /// Answer from the documents of this collection.
+    #[arg(long, value_name = "NAME")]
+    collection: Option<String>,
+    /// Most passages of it.
+    #[arg(long, value_name = "NUMBER", requires = "collection", value_parser = clap::value_parser!(u32).range(1..=20))]
+    passages: Option<u32>,
     /// Keep the receipt, with everything needed to verify it later, in this file.
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
@@ -281,9 +320,23 @@ struct Mint {
     /// Clearance: 0 public, 1 internal, 2 confidential, 3 restricted.
     #[arg(long, default_value_t = 0)]
     clearance: u8,
+    /// A named list that row rules speak of; may be repeated.
+    #[arg(long = "set", value_name = "NAME=VALUE,VALUE", value_parser = named_list)]
+    sets: Vec<(String, BTreeSet<String>)>,
     /// Seconds until it expires, at most a day.
     #[arg(long, default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     lifetime: u64,
+}
+
+/// `cancelled_flights=LH400,LH401`
+fn named_list(text: &str) -> Result<(String, BTreeSet<String>), String> {
+    let (name, values) = text.split_once('=').ok_or("write it as name=value,value")?;
+    let values = values.split(',').filter(|value| !value.is_empty()).map(str::to_owned).collect();
+    if name.is_empty() {
+        Err("the list needs a name before =".to_owned())
+    } else {
+        Ok((name.to_owned(), values))
+    }
 }
 
 /// Runs the command line under one trust anchor. The program says which; no option can.
@@ -316,6 +369,7 @@ async fn dispatch(anchor: &TrustAnchor, cli: Cli) -> Result<(), Failure> {
         Command::Proxy { enclave, token, listen, receipts } => {
             commands::proxy(anchor, &enclave, &token, listen, receipts, json).await
         }
+        Command::Ingest(ingest) => ingest::ingest(anchor, ingest, json).await,
         Command::Receipt(receipt) => receipt::run(anchor, &receipt, json),
         Command::Audit(audit) => audit::run(anchor, &audit, json),
         Command::Status(status) => status::run(&status, json).await,
@@ -325,8 +379,8 @@ async fn dispatch(anchor: &TrustAnchor, cli: Cli) -> Result<(), Failure> {
         Command::Policy(policy) => policy::run(policy, json),
         Command::Token(Token::Issuer { issuer, audience, key }) => commands::issuer(&issuer, &audience, &key),
         Command::Token(Token::Mint(mint)) => commands::mint(mint, json),
-        Command::Release { model, name, policy, out } => {
-            commands::release(&model, &name, &policy, &out, json)
+        Command::Release { model, name, encoder, policy, out } => {
+            commands::release(&model, &name, encoder.files().as_ref(), &policy, &out, json)
         }
         Command::Protect { folder, out } => protect::protect(&folder, &out, json),
         Command::Completions { shell } => {

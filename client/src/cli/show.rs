@@ -3,6 +3,7 @@
 use adyton_attestation::appraisal::{Factor, Outcome, Report};
 use adyton_attestation::receipt::{ReceiptBody, Status};
 use anstyle::{AnsiColor, Reset, Style};
+use serde_json::Value;
 
 /// For failures.
 pub(super) const RED: Style = AnsiColor::Red.on_default().bold();
@@ -48,6 +49,19 @@ fn line(factor: &Factor) {
             short(seen)
         );
         println!("                   {advice}");
+    }
+}
+
+/// Prints which passages an answer was made from.
+pub(super) fn passages(passages: &[Value]) {
+    if passages.is_empty() {
+        return;
+    }
+    println!("\n\nfrom these passages:");
+    for passage in passages {
+        let part = |name: &str| passage[name].as_str().unwrap_or_default();
+        let place = format!("{}/{} #{}", part("collection"), part("document"), passage["ordinal"]);
+        println!("  [{}] {} ({place}, score {})", passage["number"], part("title"), passage["score"]);
     }
 }
 

@@ -81,6 +81,7 @@ fn question(random: &mut Random) -> Question {
             roles,
             clearance: u8::try_from(random.below(4)).unwrap(),
             attested: random.below(2) == 0,
+            sets: Default::default(),
         },
         action: if generate { "Generate" } else { "ListModels" }.into(),
         resource: Resource { kind: "Model".into(), id: "m".into() },

@@ -12,5 +12,8 @@
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod chunk;
+pub mod document;
+pub mod embedded;
 pub mod passage;
 pub mod postgres;

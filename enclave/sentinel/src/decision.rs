@@ -11,9 +11,9 @@
 use crate::labels::Labels;
 use crate::token::Principal;
 use adyton_attestation::Timestamp;
-use adyton_decision::{Decided, Facts, Pack, PackError, Question, Resource, Situation};
+use adyton_decision::{Decided, Facts, Obligations, Pack, PackError, Question, Resource, Situation};
 use adyton_wire::control::{Action, MAX_PURPOSE};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 
 /// Why something was not permitted. Stays inside the sentinel; a client learns only `forbidden`.
@@ -41,13 +41,18 @@ pub enum Refusal {
 /// Having a `Permit` tells you that the measured policy permits one action of one principal, under these limits.
 #[derive(Debug)]
 pub struct Permit {
-    max_tokens: Option<u32>,
+    obligations: Obligations,
 }
 
 impl Permit {
     /// At most this many tokens, whatever was asked for.
     pub fn bounded(&self, asked: u32) -> u32 {
-        self.max_tokens.map_or(asked, |most| most.min(asked))
+        self.obligations.max_tokens.map_or(asked, |most| most.min(asked))
+    }
+
+    /// What else it is bound to.
+    pub fn obligations(&self) -> &Obligations {
+        &self.obligations
     }
 }
 
@@ -101,7 +106,7 @@ impl DecisionPoint {
     fn permit(&self, question: &Question) -> Result<Permit, Refusal> {
         let outcome = self.0.decide(question);
         match outcome.decided {
-            Decided::Allow | Decided::Modify => Ok(Permit { max_tokens: outcome.obligations.max_tokens }),
+            Decided::Allow | Decided::Modify => Ok(Permit { obligations: outcome.obligations }),
             Decided::StepUp { persons } => {
                 Err(Refusal::NeedsPersons { persons, policies: outcome.policies.join(", ") })
             }
@@ -151,6 +156,49 @@ impl DecisionPoint {
         self.permit(&question).map(|_permit| Reach(destination.to_owned()))
     }
 
+    /// Which fields of a collection `principal` does not see, and which of the sensitive ones he does: a field that is classified
+    /// higher than its collection is shown only where unmasking it is permitted.
+    pub fn fields(
+        &self,
+        principal: &Principal,
+        (collection, purpose): (&str, &str),
+        permit: &Permit,
+        moment: Moment,
+    ) -> Fields {
+        let of_collection = self.collection(collection).map_or(0, |known| known.classification);
+        let mut fields = Fields::default();
+        for field in self.0.fields(collection) {
+            let resource = Resource { kind: "Field".to_owned(), id: format!("{collection}.{field}") };
+            let classification = self.0.number(&resource, "classification");
+            let sensitive = classification.is_none_or(|level| level > i64::from(of_collection));
+            let question = Question {
+                principal: facts(principal),
+                action: "Unmask".to_owned(),
+                resource,
+                purpose: purpose.to_owned(),
+                amounts: BTreeMap::new(),
+                situation: situation(moment),
+            };
+            let masked = permit.obligations.mask.contains(field);
+            if masked || (sensitive && !self.0.decide(&question).decided.lets()) {
+                fields.masked.insert(field.to_owned());
+            } else if sensitive {
+                fields.unmasked.insert(field.to_owned());
+            }
+        }
+        fields
+    }
+
+    /// What the pack knows of a collection; `None` of one that it does not know.
+    pub fn collection(&self, name: &str) -> Option<Collection> {
+        let resource = Resource { kind: "Collection".to_owned(), id: name.to_owned() };
+        let classification = self.0.number(&resource, "classification")?;
+        Some(Collection {
+            classification: u8::try_from(classification).unwrap_or(u8::MAX),
+            domain: self.0.text(&resource, "domain")?.to_owned(),
+        })
+    }
+
     /// Whether a destination is outside of the organisation. One of which nothing is known is.
     pub fn is_outside(&self, destination: &str) -> bool {
         let resource = Resource { kind: "Destination".to_owned(), id: destination.to_owned() };
@@ -174,6 +222,24 @@ impl DecisionPoint {
     }
 }
 
+/// What `resources.toml` says of a collection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Collection {
+    /// 0 public, 1 internal, 2 confidential, 3 restricted.
+    pub classification: u8,
+    /// Whose it is: the data role under which it is read.
+    pub domain: String,
+}
+
+/// Fields of a collection, for one reader.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fields {
+    /// Those that are not shown.
+    pub masked: BTreeSet<String>,
+    /// The sensitive ones that are shown.
+    pub unmasked: BTreeSet<String>,
+}
+
 fn amounts(named: &[(&str, u32)]) -> BTreeMap<String, i64> {
     named.iter().map(|(name, number)| ((*name).to_owned(), i64::from(*number))).collect()
 }
@@ -188,29 +254,39 @@ fn facts(who: &Principal) -> Facts {
         roles: who.roles.iter().cloned().collect(),
         clearance: who.clearance,
         attested: who.attested,
+        sets: who.sets.clone(),
     }
 }
 
 fn question(who: &Principal, action: &Action, model: &str, moment: Moment) -> Result<Question, Refusal> {
-    let (word, purpose, numbers) = match action {
-        Action::ListModels => ("ListModels", String::new(), BTreeMap::new()),
+    let (word, (kind, id), purpose, numbers) = match action {
+        Action::ListModels => ("ListModels", ("Model", model), None, BTreeMap::new()),
         Action::Generate { purpose, max_tokens, prompt_bytes, .. } => {
-            if purpose.is_empty() || purpose.len() > MAX_PURPOSE {
-                return Err(Refusal::Bounds);
-            }
             let amounts = amounts(&[("max_tokens", *max_tokens), ("prompt_bytes", *prompt_bytes)]);
-            ("Generate", purpose.clone(), amounts)
+            ("Generate", ("Model", model), Some(purpose), amounts)
         }
-        Action::CallTool { purpose, argument_bytes, .. } => {
-            if purpose.is_empty() || purpose.len() > MAX_PURPOSE {
-                return Err(Refusal::Bounds);
-            }
-            ("CallTool", purpose.clone(), amounts(&[("argument_bytes", *argument_bytes)]))
+        Action::CallTool { tool, purpose, argument_bytes, .. } => (
+            "CallTool",
+            ("Tool", tool.as_str()),
+            Some(purpose),
+            amounts(&[("argument_bytes", *argument_bytes)]),
+        ),
+        Action::Embed { model, purpose, texts, .. } => {
+            ("Embed", ("Model", model.as_str()), Some(purpose), amounts(&[("texts", *texts)]))
+        }
+        Action::Retrieve { collection, purpose, passages, .. } => {
+            let amounts = amounts(&[("passages", *passages)]);
+            ("Retrieve", ("Collection", collection.as_str()), Some(purpose), amounts)
+        }
+        Action::Ingest { collection, purpose, passages, document_bytes, .. } => {
+            let amounts = amounts(&[("passages", *passages), ("document_bytes", *document_bytes)]);
+            ("Ingest", ("Collection", collection.as_str()), Some(purpose), amounts)
         }
     };
-    let (kind, id) = match action {
-        Action::ListModels | Action::Generate { .. } => ("Model", model),
-        Action::CallTool { tool, .. } => ("Tool", tool.as_str()),
+    let purpose = match purpose {
+        Some(purpose) if purpose.is_empty() || purpose.len() > MAX_PURPOSE => return Err(Refusal::Bounds),
+        Some(purpose) => purpose.clone(),
+        None => String::new(),
     };
     Ok(Question {
         principal: facts(who),

@@ -14,6 +14,19 @@ const MAX_OPEN: usize = 1024;
 /// Most open grants of one principal, so that none can lock the others out. Above what one connection runs at a time.
 const MAX_OPEN_EACH: usize = 64;
 
+/// What a grant is for: how it may be used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An answer of the language model: a receipt.
+    Answer,
+    /// Vectors of the encoder: a receipt.
+    Vectors,
+    /// A call of a tool: a word of what came of it.
+    Call,
+    /// Reading or writing a collection: the names of its passages.
+    LookUp,
+}
+
 /// What a grant was given for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Granted {
@@ -25,8 +38,8 @@ pub struct Granted {
     pub event: Event,
     /// When it was given.
     pub since: Instant,
-    /// Whether it is for calling a tool. Else it is for a generation.
-    pub tool: bool,
+    /// What it is for.
+    pub kind: Kind,
     /// The hold that persons approved, if it took any.
     pub hold: Option<[u8; 16]>,
 }
@@ -59,9 +72,9 @@ impl Grants {
         u8::try_from(self.open.values().filter(of_same).count()).unwrap_or(u8::MAX)
     }
 
-    /// Whether an open grant is for calling a tool; `None` if it is not open.
-    pub fn is_for_tool(&self, id: GrantId) -> Option<bool> {
-        self.open.get(&id).map(|(granted, _)| granted.tool)
+    /// What an open grant is for; `None` if it is not open.
+    pub fn kind(&self, id: GrantId) -> Option<Kind> {
+        self.open.get(&id).map(|(granted, _)| granted.kind)
     }
 
     /// An open grant.
@@ -110,7 +123,7 @@ mod tests {
             entry: 0,
             event,
             since: *START.get_or_init(Instant::now),
-            tool: false,
+            kind: Kind::Answer,
             hold: None,
         }
     }

@@ -22,6 +22,7 @@ pub mod egress;
 pub mod grants;
 pub mod labels;
 pub mod ledger;
+pub mod lookups;
 pub mod metrics;
 pub mod notary;
 pub mod people;

@@ -13,7 +13,7 @@ use adyton_attestation::binding;
 use adyton_attestation::measurement::MANIFEST_PCR;
 use adyton_attestation::nsm::{self, Nsm, NsmError};
 use adyton_wire::blob::{self, Malformed, REQUEST_LEN, RESPONSE_HEADER_LEN, Status, Wanted};
-use adyton_wire::manifest::{File, Manifest, ManifestError};
+use adyton_wire::manifest::{File, Manifest, ManifestError, Weights};
 use adyton_wire::ports::BLOB_PORT;
 use ring::digest::{Context, SHA256, digest};
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -39,6 +39,17 @@ pub struct Release {
     pub manifest_file: OwnedFd,
     /// `protected.json`, for the worker, as a sealed memory file.
     pub protected_file: OwnedFd,
+    /// The encoder's files, if there is one.
+    pub encoder: Option<EncoderFiles>,
+}
+
+/// Sealed memory files of the encoder.
+#[derive(Debug)]
+pub struct EncoderFiles {
+    /// Its weights.
+    pub weights: OwnedFd,
+    /// Its tokenizer.
+    pub tokenizer: OwnedFd,
 }
 
 /// Why a release was refused.
@@ -94,13 +105,22 @@ pub async fn load(transport: &Transport, nsm: &mut dyn Nsm) -> Result<Release, R
 
     let mut policy = BTreeMap::new();
     for (name, file) in &manifest.policy {
-        policy.insert(name.clone(), host.file(file).await?);
+        policy.insert(name.clone(), host.file(file, "a policy file").await?);
     }
-    let weights = host.weights(&manifest).await?;
+    let weights = host.weights(&manifest.weights, "the weights").await?;
+    let encoder = match &manifest.encoder {
+        Some(encoder) => {
+            let weights = host.weights(&encoder.weights, "the encoder's weights").await?;
+            let tokenizer = host.file(&encoder.tokenizer, "the encoder's tokenizer").await?;
+            let tokenizer = sealed("adyton-tokenizer", |file| file.write_all(&tokenizer))?;
+            Some(EncoderFiles { weights, tokenizer })
+        }
+        None => None,
+    };
     let manifest_file = sealed("adyton-manifest", |file| file.write_all(&bytes))?;
     let protected = policy.get("protected.json").map(Vec::as_slice).unwrap_or_default();
     let protected_file = sealed("adyton-protected", |file| file.write_all(protected))?;
-    Ok(Release { manifest_sha384, manifest, policy, weights, manifest_file, protected_file })
+    Ok(Release { manifest_sha384, manifest, policy, weights, manifest_file, protected_file, encoder })
 }
 
 impl Release {
@@ -165,33 +185,30 @@ impl Blobs {
         Ok(bytes)
     }
 
-    /// A file of the policy pack; at most [`adyton_wire::manifest::MAX_POLICY_FILE`] bytes, so one range.
-    async fn file(&mut self, file: &File) -> Result<Vec<u8>, ReleaseError> {
-        const WHAT: &str = "a policy file";
-        let length = u32::try_from(file.size).map_err(|_| ReleaseError::Length(WHAT))?;
-        let bytes = self.get(Wanted::Range { digest: file.sha256, offset: 0, length }, WHAT).await?;
+    /// A file of at most [`adyton_wire::manifest::MAX_POLICY_FILE`] bytes, so one range.
+    async fn file(&mut self, file: &File, what: &'static str) -> Result<Vec<u8>, ReleaseError> {
+        let length = u32::try_from(file.size).map_err(|_| ReleaseError::Length(what))?;
+        let bytes = self.get(Wanted::Range { digest: file.sha256, offset: 0, length }, what).await?;
         if digest(&SHA256, &bytes).as_ref() == file.sha256 {
             Ok(bytes)
         } else {
-            Err(ReleaseError::Digest(WHAT))
+            Err(ReleaseError::Digest(what))
         }
     }
 
-    async fn weights(&mut self, manifest: &Manifest) -> Result<OwnedFd, ReleaseError> {
-        const WHAT: &str = "the weights";
-        let weights = &manifest.weights;
+    async fn weights(&mut self, weights: &Weights, what: &'static str) -> Result<OwnedFd, ReleaseError> {
         let mut file = memory_file("adyton-weights")?;
         let mut whole = Context::new(&SHA256);
         for (offset, length, expected) in weights.ranges() {
-            let chunk = self.get(Wanted::Range { digest: weights.sha256, offset, length }, WHAT).await?;
+            let chunk = self.get(Wanted::Range { digest: weights.sha256, offset, length }, what).await?;
             if digest(&SHA256, &chunk).as_ref() != expected {
-                return Err(ReleaseError::Digest(WHAT));
+                return Err(ReleaseError::Digest(what));
             }
             whole.update(&chunk);
             file.write_all(&chunk).map_err(ReleaseError::Memory)?;
         }
         if whole.finish().as_ref() != weights.sha256 {
-            return Err(ReleaseError::Digest(WHAT));
+            return Err(ReleaseError::Digest(what));
         }
         seal(file)
     }

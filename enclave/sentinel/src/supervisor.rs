@@ -11,7 +11,7 @@
 //! - When the worker ends, every client's socket ends with it: nobody else holds one.
 
 use crate::audit::event::Event;
-use crate::desk::{Asked, Desk, Due};
+use crate::desk::{Asked, Desk, Due, Found};
 use crate::egress;
 use crate::notary::Notary;
 use crate::release::Release;
@@ -198,8 +198,11 @@ impl Supervisor {
             peers: self.release.text("peers.json"),
             tools: self.desk.borrow().tools().list(),
         };
-        let Release { weights, manifest_file, protected_file, .. } = &self.release;
-        let files = [weights.as_fd(), manifest_file.as_fd(), protected_file.as_fd()];
+        let Release { weights, manifest_file, protected_file, encoder, .. } = &self.release;
+        let mut files = vec![weights.as_fd(), manifest_file.as_fd(), protected_file.as_fd()];
+        if let Some(encoder) = encoder {
+            files.extend([encoder.weights.as_fd(), encoder.tokenizer.as_fd()]);
+        }
         worker.send(&start, &files).await?;
         let hello = timeout(READY_TIMEOUT, worker.channel.receive::<ToSentinel>());
         match hello.await.map_err(|_| WorkerEnd::NotReady)? {
@@ -299,6 +302,9 @@ impl Supervisor {
                 let allowed = self.desk.borrow_mut().disclose(grant, &passages);
                 return worker.send(&ToWorker::Disclosed(id, allowed), &[]).await;
             }
+            ToSentinel::LookedUp { grant, passages, bytes, dropped, came } => {
+                self.desk.borrow_mut().looked_up(grant, &Found { passages, bytes, dropped, came });
+            }
             ToSentinel::Release { grant, screened } => self.desk.borrow_mut().release(grant, screened),
             ToSentinel::Seal { id, grant, account } => {
                 let sealed = self.desk.borrow_mut().seal(grant, account);
@@ -336,7 +342,7 @@ impl Supervisor {
                 metrics.granted();
                 decision
             } else {
-                if let Decision::Granted { grant, .. } = decision {
+                if let Decision::Granted { grant, .. } | Decision::LookUp { grant, .. } = decision {
                     desk.borrow_mut().release(grant, Screened::default());
                 }
                 if !kept {

@@ -16,6 +16,7 @@ use adyton_wire::control::{Denial, MAX_TOKEN};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as B64};
 use ring::signature::{ED25519, UnparsedPublicKey};
 use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 
 /// Longest time between `iat` and `exp`, in seconds: there is no revocation list, so tokens must end by themselves.
@@ -27,6 +28,9 @@ const MAX_ISSUERS: usize = 16;
 /// Most roles in a token, and longest name in it, in bytes.
 const MAX_ROLES: usize = 32;
 const MAX_NAME: usize = 256;
+/// Most lists in a token, and most values in all of them: row rules resolve to them, and a grant carries 1,024 at most.
+const MAX_SETS: usize = 16;
+const MAX_SET_VALUES: usize = 1024;
 
 /// One line of `issuers.json`.
 #[derive(Clone, Debug, Deserialize)]
@@ -63,6 +67,7 @@ pub struct Principal {
     pub(crate) roles: Vec<String>,
     pub(crate) clearance: u8,
     pub(crate) attested: bool,
+    pub(crate) sets: BTreeMap<String, BTreeSet<String>>,
 }
 
 #[derive(Deserialize)]
@@ -84,6 +89,8 @@ struct Claims {
     tenant: String,
     roles: Vec<String>,
     clearance: u8,
+    #[serde(default)]
+    sets: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Issuers {
@@ -121,6 +128,7 @@ impl Issuers {
             roles: claims.roles,
             clearance: claims.clearance,
             attested,
+            sets: claims.sets,
         })
     }
 
@@ -157,6 +165,9 @@ impl Claims {
             && [&self.iss, &self.sub, &self.tenant].into_iter().all(short)
             && self.roles.len() <= MAX_ROLES
             && self.roles.iter().all(short)
+            && self.sets.len() <= MAX_SETS
+            && self.sets.values().map(BTreeSet::len).sum::<usize>() <= MAX_SET_VALUES
+            && self.sets.keys().chain(self.sets.values().flatten()).all(|s| short(s) && !s.contains('\0'))
     }
 
     fn check_time(&self, now: u64) -> Result<(), Denial> {
@@ -196,6 +207,7 @@ impl Principal {
             roles: roles.iter().map(|r| (*r).to_owned()).collect(),
             clearance,
             attested: false,
+            sets: BTreeMap::new(),
         }
     }
 }
@@ -250,6 +262,14 @@ mod tests {
         ] {
             assert_eq!(with(field, value.clone()), Err(Denial::TokenInvalid), "{field} = {value}");
         }
+        let long = json!({ "s": ["x".repeat(257)] });
+        let many: BTreeMap<String, [u8; 0]> = (0..17).map(|n| (n.to_string(), [])).collect();
+        let values: Vec<String> = (0..1025).map(|n| n.to_string()).collect();
+        for sets in [long, json!(many), json!({ "s": values }), json!({ "s": "x" }), json!({ "s": [""] })] {
+            assert_eq!(with("sets", sets.clone()), Err(Denial::TokenInvalid), "{sets}");
+        }
+        let sets = with("sets", json!({ "cancelled_flights": ["LH401", "LH400"] })).unwrap().sets;
+        assert_eq!(sets["cancelled_flights"], BTreeSet::from(["LH400".to_owned(), "LH401".to_owned()]));
         assert_eq!(with("nbf", json!(NOW + 61)), Err(Denial::TokenExpired));
         assert!(with("nbf", json!(NOW + 60)).is_ok());
     }

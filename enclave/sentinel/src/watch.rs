@@ -69,14 +69,26 @@ impl Watch {
             Action::CallTool { purpose, argument_bytes, .. } => {
                 (Seen::CallTool, purpose.as_str(), Some(*argument_bytes), None)
             }
+            Action::Embed { purpose, text_bytes, .. } => {
+                (Seen::Generate, purpose.as_str(), Some(*text_bytes), None)
+            }
+            Action::Retrieve { purpose, .. } => (Seen::Retrieve, purpose.as_str(), None, None),
+            Action::Ingest { purpose, document_bytes, .. } => {
+                (Seen::Generate, purpose.as_str(), Some(*document_bytes), None)
+            }
         };
         let Request { principal, session, now, .. } = request;
         let purpose = self.digest(purpose);
         let tool = match request.action {
             Action::CallTool { tool, .. } => Some(self.digest(tool)),
-            Action::ListModels | Action::Generate { .. } => None,
+            _ => None,
+        };
+        let collections = match request.action {
+            Action::Retrieve { collection, .. } => vec![self.digest(collection)],
+            _ => Vec::new(),
         };
         Event {
+            collections,
             prompt_bytes,
             max_tokens,
             tool,
@@ -84,8 +96,17 @@ impl Watch {
         }
     }
 
+    /// The digests of what a look-up handed out.
+    pub fn passages(&self, names: &[[u8; 16]]) -> Vec<u64> {
+        names.iter().map(|name| self.digest_of(name)).collect()
+    }
+
     fn digest(&self, name: &str) -> u64 {
-        let tag = hmac::sign(&self.digests, name.as_bytes());
+        self.digest_of(name.as_bytes())
+    }
+
+    fn digest_of(&self, name: &[u8]) -> u64 {
+        let tag = hmac::sign(&self.digests, name);
         tag.as_ref().first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
     }
 

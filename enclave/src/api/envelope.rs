@@ -4,6 +4,7 @@
 
 use crate::answer::random;
 use crate::api::tools::Call;
+use crate::library::citations;
 use adyton_engine::{Candidate, Likelihood, Usage};
 use adyton_guardrail::Released;
 use serde_json::{Value, json};
@@ -35,18 +36,35 @@ pub(crate) struct Envelope {
     id: String,
     created: u64,
     model: String,
+    /// The passages that the prompt was made with, if any were looked up.
+    passages: Option<Vec<Value>>,
 }
 
 impl Envelope {
     /// `None` if there is no randomness for an identifier.
-    pub(crate) fn new(model: String) -> Option<Envelope> {
+    pub(crate) fn new(model: String, passages: Option<Vec<Value>>) -> Option<Envelope> {
         let id: [u8; 32] = random()?;
         let created = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        Some(Envelope { id: format!("chatcmpl-{}", hex::encode(id.first_chunk::<12>()?)), created, model })
+        let id = format!("chatcmpl-{}", hex::encode(id.first_chunk::<12>()?));
+        Some(Envelope { id, created, model, passages })
     }
 
     pub(crate) fn opening(&self, answer: usize) -> Written {
-        self.chunk(answer, &json!({ "role": "assistant", "content": "" }), &Value::Null, None)
+        let opening = self.chunk(answer, &json!({ "role": "assistant", "content": "" }), &Value::Null, None);
+        self.with_passages(opening)
+    }
+
+    /// Says which passages there were, beside OpenAI's fields.
+    fn with_passages(&self, mut written: Written) -> Written {
+        if let Some(passages) = &self.passages {
+            written.0["adyton"] = json!({ "passages": passages });
+        }
+        written
+    }
+
+    /// The citations in a text; none where nothing was looked up.
+    fn annotations(&self, text: &str) -> Option<Vec<Value>> {
+        self.passages.as_ref().map(|passages| citations(text, passages))
     }
 
     /// The next text of an answer; `None` if there is nothing to say.
@@ -70,8 +88,9 @@ impl Envelope {
         (!calls.is_empty()).then(|| self.chunk(answer, &delta, &Value::Null, None))
     }
 
-    pub(crate) fn closing(&self, answer: usize, reason: &str) -> Written {
-        self.chunk(answer, &json!({}), &Value::Null, Some(reason))
+    pub(crate) fn closing(&self, answer: usize, reason: &str, said: &str) -> Written {
+        let delta = self.annotations(said).map_or(json!({}), |list| json!({ "annotations": list }));
+        self.chunk(answer, &delta, &Value::Null, Some(reason))
     }
 
     fn chunk(&self, answer: usize, delta: &Value, logprobs: &Value, reason: Option<&str>) -> Written {
@@ -92,6 +111,9 @@ impl Envelope {
                 pieces.iter().flat_map(|piece| &piece.calls).map(|call| &call.0).collect();
             let reason = pieces.iter().find_map(|piece| piece.end).map(|end| end.reason);
             let mut message = json!({ "role": "assistant", "content": text, "refusal": null });
+            if let Some(annotations) = self.annotations(&text) {
+                message["annotations"] = annotations.into();
+            }
             if !calls.is_empty() {
                 message["tool_calls"] = json!(calls);
                 if text.is_empty() {
@@ -102,7 +124,7 @@ impl Envelope {
             json!({ "index": answer, "message": message, "logprobs": logprobs, "finish_reason": reason })
         };
         let choices: Vec<Value> = said.iter().enumerate().map(one).collect();
-        Written(self.object("chat.completion", choices.into(), counts(usage)))
+        self.with_passages(Written(self.object("chat.completion", choices.into(), counts(usage))))
     }
 
     fn object(&self, kind: &str, choices: Value, usage: Value) -> Value {

@@ -68,7 +68,7 @@ impl ApiError {
 
     /// A path or method that does not exist.
     pub fn not_found() -> ApiError {
-        let message = "unknown route; there are GET /v1/models, POST /v1/chat/completions and GET /healthz";
+        let message = "unknown route; there are GET /v1/models, POST /v1/chat/completions, POST /v1/embeddings and GET /healthz";
         ApiError::new(StatusCode::NOT_FOUND, "invalid_request_error", "unknown_url", message)
     }
 
@@ -89,6 +89,11 @@ impl ApiError {
     pub fn busy() -> ApiError {
         let message = "too many requests are arriving at once";
         ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "busy", message)
+    }
+
+    /// There is no room for a document.
+    pub fn full(message: String) -> ApiError {
+        ApiError::new(StatusCode::INSUFFICIENT_STORAGE, "server_error", "store_full", message)
     }
 
     /// The AI is offline.
@@ -183,6 +188,10 @@ impl From<Denial> for ApiError {
                 "audit_unavailable",
                 "the host does not keep the audit log, and nothing is done without it; ask its operator",
             ),
+            Denial::UnknownCollection => {
+                let message = "this enclave has no such collection";
+                ApiError::parameter("metadata.collection", "no_such_collection", message)
+            }
             Denial::UnknownTool => {
                 ApiError::parameter("metadata.tools", "no_such_tool", "this enclave has no such tool")
             }

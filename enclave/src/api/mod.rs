@@ -7,9 +7,12 @@
 //! | `GET /healthz` | nothing | whether the lease holds |
 //! | `GET /v1/models` | evidence given, a token | OpenAI's list |
 //! | `POST /v1/chat/completions` | evidence given, a token | OpenAI's answer, and a receipt |
+//! | `POST /v1/embeddings` | evidence given, a token | OpenAI's vectors, and a receipt |
+//! | `PUT /adyton/v1/collections/{collection}/documents` | the same | how many passages were written |
 //! | `GET /adyton/v1/state`, `holds`, `holds/{hold}` | evidence given, an approver's token | the state; what waits for persons |
 //! | `POST /adyton/v1/ballots` | the same | how many ballots are missing |
 
+pub mod embeddings;
 pub(crate) mod envelope;
 pub mod error;
 pub mod openai;
@@ -52,7 +55,9 @@ pub async fn route(house: &Arc<House>, session: &Session, request: Request<Incom
             Err(e) => Err(e),
         },
         (&Method::POST, "/v1/chat/completions") => chat(house, session, request).await,
+        (&Method::POST, "/v1/embeddings") => embeddings(house, session, request).await,
         (&Method::POST, "/adyton/v1/ballots") => people::ballot(house, session, request).await,
+        (&Method::PUT, path) if collection(path).is_some() => document(house, session, request).await,
         (&Method::GET, path) if path == "/adyton/v1/state" || path.starts_with("/adyton/v1/holds") => {
             people::look(house, session, request).await
         }
@@ -70,6 +75,35 @@ async fn chat(
     let token = token(&request);
     let body = read(house, request, MAX_BODY).await?;
     request::chat(house, &proof, Untrusted::new(token, body)).await
+}
+
+/// The collection that a path names.
+fn collection(path: &str) -> Option<&str> {
+    let name = path.strip_prefix("/adyton/v1/collections/")?.strip_suffix("/documents")?;
+    (!name.is_empty() && !name.contains('/')).then_some(name)
+}
+
+async fn document(
+    house: &Arc<House>,
+    session: &Session,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, ApiError> {
+    let proof = proven(session)?;
+    let token = token(&request);
+    let collection = collection(request.uri().path()).unwrap_or_default().to_owned();
+    let body = read(house, request, MAX_BODY).await?;
+    request::write_document(house, &proof, &collection, Untrusted::new(token, body)).await
+}
+
+async fn embeddings(
+    house: &Arc<House>,
+    session: &Session,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, ApiError> {
+    let proof = proven(session)?;
+    let token = token(&request);
+    let body = read(house, request, MAX_BODY).await?;
+    request::embeddings(house, &proof, Untrusted::new(token, body)).await
 }
 
 fn proven(session: &Session) -> Result<AttestedSession, ApiError> {

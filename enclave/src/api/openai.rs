@@ -4,6 +4,7 @@
 use crate::api::error::ApiError;
 use crate::api::tools::{self, RawCall, RawChoice, RawTool, Tools, Written};
 use crate::generator::Limit;
+use crate::library::{DEFAULT_PASSAGES, MAX_WANTED, Wanted};
 use crate::tools::Tools as OwnTools;
 use adyton_engine::{Sampling, SamplingError, Shape, ShapeError};
 use adyton_guardrail::{Message, Prompt, Role, Text};
@@ -57,8 +58,10 @@ pub struct ChatRequest {
     pub limit: Limit,
     /// The declared purpose.
     pub purpose: String,
-    /// Whether the conversation has the result of a tool: text that nobody vouches for.
-    pub tool_results: bool,
+    /// Whether the conversation has text that nobody vouches for: the result of a tool, or passages.
+    pub unvouched: bool,
+    /// What it is to be answered from.
+    pub wanted: Option<Wanted>,
     /// Whether to stream, and whether with usage.
     pub stream: Option<StreamOptions>,
     /// What the answer must be.
@@ -218,7 +221,8 @@ impl ChatRequest {
         Ok(ChatRequest {
             sampling: raw.sampling()?,
             purpose: purpose(raw.metadata.as_ref())?,
-            tool_results: raw.messages.iter().any(|message| message.role == "tool"),
+            wanted: wanted(raw.metadata.as_ref())?,
+            unvouched: raw.messages.iter().any(|message| message.role == "tool"),
             stream: raw.stream.unwrap_or(false).then(|| raw.stream_options.unwrap_or_default()),
             prompt: prompt(raw.messages, &form)?,
             form,
@@ -249,7 +253,7 @@ fn unsupported(name: &str, why: &str) -> ApiError {
 }
 
 /// serde's messages, without anything that could quote a value of the request.
-fn shape_error(error: &serde_json::Error) -> ApiError {
+pub(crate) fn shape_error(error: &serde_json::Error) -> ApiError {
     let text = error.to_string();
     let quoted =
         text.split('`').nth(1).filter(|name| name.len() <= 64 && name.is_ascii()).unwrap_or_default();
@@ -398,7 +402,7 @@ fn random_seed() -> Result<u64, ApiError> {
     Ok(u64::from_ne_bytes(seed))
 }
 
-fn purpose(metadata: Option<&Map<String, Value>>) -> Result<String, ApiError> {
+pub(crate) fn purpose(metadata: Option<&Map<String, Value>>) -> Result<String, ApiError> {
     let wrong = |message: &str| ApiError::parameter("metadata.purpose", "invalid_value", message);
     match metadata.and_then(|m| m.get("purpose")) {
         None => Ok(DEFAULT_PURPOSE.to_owned()),
@@ -420,6 +424,31 @@ fn beside(raw: &Raw, form: &Form, inside: bool) -> Vec<Text> {
         Form::Free | Form::Object | Form::Tools(_) => Vec::new(),
     };
     stops.into_iter().chain(declared).map(Text::from).collect()
+}
+
+/// The collection that a request names (`metadata.collection`), and how many passages of it (`metadata.passages`).
+fn wanted(metadata: Option<&Map<String, Value>>) -> Result<Option<Wanted>, ApiError> {
+    let given = |name: &str| metadata.and_then(|m| m.get(name));
+    let wrong = |name: &str, message: &str| ApiError::parameter(name, "invalid_value", message);
+    let passages = match given("passages") {
+        None => DEFAULT_PASSAGES,
+        Some(number) => {
+            let number = number.as_str().and_then(|number| number.parse().ok());
+            number.filter(|number| (1..=MAX_WANTED).contains(number)).ok_or_else(|| {
+                wrong("metadata.passages", "the number of passages is a string, from \"1\" to \"20\"")
+            })?
+        }
+    };
+    match given("collection") {
+        None if given("passages").is_some() => {
+            Err(wrong("metadata.passages", "passages of which collection? name it in metadata.collection"))
+        }
+        None => Ok(None),
+        Some(Value::String(name)) if (1..=MAX_PURPOSE).contains(&name.len()) => {
+            Ok(Some(Wanted { collection: name.clone(), passages }))
+        }
+        Some(_) => Err(wrong("metadata.collection", "a collection is named by a string of 1 to 64 bytes")),
+    }
 }
 
 /// The conversation as the engine's templates know it: the tools are told in the system's message, calls and answers of tools

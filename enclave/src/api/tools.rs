@@ -267,8 +267,8 @@ pub(crate) fn recalled(calls: &[RawCall]) -> Result<String, ApiError> {
     Ok(text)
 }
 
-/// Text that nobody vouches for, as the model reads it: marked as data, with where it comes from. It cannot write its way out of
-/// the mark, nor begin a call. The source's name may be anybody's word as well.
+/// Text that nobody vouches for, as the model reads it: marked as data, with where it comes from. It cannot write its way
+/// out of the mark, nor begin a call. The name of the source may be anybody's word as well.
 pub(crate) fn as_data(source: &str, text: &str) -> String {
     let line: String =
         source.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_SOURCE).collect();

@@ -79,6 +79,7 @@ fn reread<T: Serialize + DeserializeOwned + Debug>(frame: &[u8]) {
 pub(super) fn manifest_seeds() -> Vec<Vec<u8>> {
     let file = File { sha256: [1; 32], size: 10 };
     let manifest = Manifest {
+        encoder: None,
         version: VERSION,
         model: "smollm2-135m".into(),
         weights: Weights {

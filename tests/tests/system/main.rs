@@ -17,6 +17,7 @@ mod ordinary;
 mod people;
 mod puppet;
 mod refusals;
+mod retrieval;
 mod strangers;
 mod sudden_death;
 mod support;

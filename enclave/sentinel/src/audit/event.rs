@@ -147,6 +147,23 @@ pub enum Event<'a> {
         /// Whether there was one.
         came: bool,
     },
+    /// A collection was read, or written.
+    LookedUp {
+        /// For whom.
+        principal: [u8; 32],
+        /// The index of its grant's entry.
+        grant: u64,
+        /// SHA-256 over the passages' names, in their order.
+        passages: [u8; 32],
+        /// How many.
+        count: u64,
+        /// Bytes of them.
+        bytes: u32,
+        /// How many were read and not used.
+        dropped: u32,
+        /// Whether the store answered.
+        came: bool,
+    },
     /// An answer was given: a receipt was signed for it.
     Receipt {
         /// To whom.
@@ -259,6 +276,18 @@ impl Event<'_> {
                 Some(*principal),
                 vec![number("grant", *grant), number("new", *new), flag("allowed", *allowed)],
             ),
+            Event::LookedUp { principal, grant, passages, count, bytes: size, dropped, came } => (
+                "looked-up",
+                Some(*principal),
+                vec![
+                    number("grant", *grant),
+                    bytes("passages", passages),
+                    number("count", *count),
+                    number("bytes", u64::from(*size)),
+                    number("dropped", u64::from(*dropped)),
+                    flag("came", *came),
+                ],
+            ),
             Event::Unsealed { reason } => ("unsealed", None, vec![text("reason", reason)]),
             Event::Interrupted { refused } => ("interrupted", None, vec![number("refused", *refused)]),
             Event::Closed { code } => ("closed", None, vec![number("code", u64::from(*code))]),
@@ -269,21 +298,44 @@ impl Event<'_> {
 /// What was asked for. The model's name is not recorded: a client may have written anything, and there is
 /// only one.
 fn asked(action: &Action, attested: bool) -> Vec<(String, Scalar)> {
+    // A name that is longer was never permitted, and may be anything.
+    let short = |text: &String| if text.len() <= MAX_PURPOSE { text.clone() } else { String::new() };
     match action {
         Action::ListModels => vec![text("action", "list-models"), flag("attested", attested)],
         Action::Generate { purpose, max_tokens, prompt_bytes, .. } => {
-            // One that is longer was never permitted, and may be anything.
-            let purpose = if purpose.len() <= MAX_PURPOSE { purpose } else { "" };
             vec![
                 text("action", "generate"),
-                text("purpose", purpose),
+                text("purpose", &short(purpose)),
                 number("max-tokens", u64::from(*max_tokens)),
                 number("prompt-bytes", u64::from(*prompt_bytes)),
                 flag("attested", attested),
             ]
         }
+        Action::Embed { purpose, texts, text_bytes, .. } => vec![
+            text("action", "embed"),
+            text("purpose", &short(purpose)),
+            number("texts", u64::from(*texts)),
+            number("text-bytes", u64::from(*text_bytes)),
+            flag("attested", attested),
+        ],
+        Action::Retrieve { collection, purpose, passages, query, request: _ } => vec![
+            text("action", "retrieve"),
+            text("collection", &short(collection)),
+            text("purpose", &short(purpose)),
+            number("passages", u64::from(*passages)),
+            bytes("query", query),
+            flag("attested", attested),
+        ],
+        Action::Ingest { collection, purpose, passages, document_bytes, payload } => vec![
+            text("action", "ingest"),
+            text("collection", &short(collection)),
+            text("purpose", &short(purpose)),
+            number("passages", u64::from(*passages)),
+            number("document-bytes", u64::from(*document_bytes)),
+            bytes("payload", payload),
+            flag("attested", attested),
+        ],
         Action::CallTool { tool, purpose, request, argument_bytes } => {
-            let short = |text: &String| if text.len() <= MAX_PURPOSE { text.clone() } else { String::new() };
             vec![
                 text("action", "call-tool"),
                 text("tool", &short(tool)),
@@ -322,6 +374,7 @@ pub(crate) fn code(denial: Denial) -> &'static str {
         Denial::Busy => "too_many_grants",
         Denial::AuditUnavailable => "audit_unavailable",
         Denial::UnknownTool => "no_such_tool",
+        Denial::UnknownCollection => "no_such_collection",
         Denial::Unreachable => "tool_unreachable",
         Denial::Deferred => "deferred",
         Denial::Declined => "approval_declined",

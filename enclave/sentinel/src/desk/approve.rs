@@ -162,6 +162,9 @@ fn sizes(action: &Action) -> (&str, u32, u32) {
         Action::ListModels => ("", 0, 0),
         Action::Generate { purpose, max_tokens, prompt_bytes, .. } => (purpose, *max_tokens, *prompt_bytes),
         Action::CallTool { purpose, argument_bytes, .. } => (purpose, 0, *argument_bytes),
+        Action::Embed { purpose, text_bytes, .. } => (purpose, 0, *text_bytes),
+        Action::Retrieve { purpose, .. } => (purpose, 0, 0),
+        Action::Ingest { purpose, document_bytes, .. } => (purpose, 0, *document_bytes),
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod approve;
 mod seal;
+pub use seal::Found;
 #[cfg(test)]
 mod tests;
 
@@ -16,10 +17,11 @@ use crate::audit::Log;
 use crate::audit::auditors::{self, AuditorsError};
 use crate::audit::event::Event as Entry;
 use crate::clock::Clock;
-use crate::decision::{DecisionPoint, Moment, Permit, Reach, Refusal};
-use crate::grants::{Granted, Grants, LIFETIME};
+use crate::decision::{DecisionPoint, Fields, Moment, Permit, Reach, Refusal};
+use crate::grants::{Granted, Grants, Kind, LIFETIME};
 use crate::labels::{Labels, Sessions};
 use crate::ledger::{Ledger, LedgerError};
+use crate::lookups::{Lookups, Terms};
 use crate::metrics::Metrics;
 use crate::people::approvers::{Approvers, ApproversError};
 use crate::people::holds::Subject;
@@ -90,6 +92,7 @@ pub struct Desk {
     tools: Tools,
     sections: Sections,
     ledger: Ledger,
+    lookups: Lookups,
     sessions: Sessions,
     /// The worker's process must end.
     kill: bool,
@@ -123,6 +126,18 @@ pub struct Due {
     pub reach: Option<Reach>,
 }
 
+/// From this classification on, what is read counts as private data.
+const PRIVATE: u8 = 2;
+
+/// What the policies permit.
+struct Permitted {
+    permit: Permit,
+    /// Where it reaches.
+    reach: Option<Reach>,
+    /// Of a collection.
+    fields: Fields,
+}
+
 /// What a policy wants persons for.
 struct Wanted {
     persons: u8,
@@ -136,6 +151,8 @@ struct Facts {
     boot: [u8; 16],
     model: String,
     weights: [u8; 32],
+    /// The encoder's name and weights, if there is one.
+    encoder: Option<(String, [u8; 32])>,
     manifest: [u8; 48],
     policy: [u8; 32],
     simulated: bool,
@@ -163,6 +180,7 @@ impl Desk {
             tools: Tools::parse(&release.text("tools.toml"))?,
             sections: Sections::parse(&release.text("guardrails.toml"))?,
             ledger: Ledger::new(&release.text("protected.json"), &release.text("guardrails.toml"))?,
+            lookups: Lookups::new().ok_or(DeskError::Randomness)?,
             sessions: Sessions::default(),
             kill: false,
             false_grants: 0,
@@ -181,6 +199,7 @@ impl Desk {
                 boot,
                 model: release.manifest.model.clone(),
                 weights: release.manifest.weights.sha256,
+                encoder: release.manifest.encoder.as_ref().map(|e| (e.name.clone(), e.weights.sha256)),
                 manifest: release.manifest_sha384,
                 policy: release.policy_sha256(),
                 simulated,
@@ -268,7 +287,9 @@ impl Desk {
         let moment = self.moment(&event, subject.as_ref(), asked, now);
         let section = self.sections.of(purpose(action), &principal.tenant);
         let decided = match self.permit(&principal, action, moment, section) {
-            Ok(permitted) => self.grant(permitted, event.clone(), asked, subject.as_ref(), (section, now)),
+            Ok(permitted) => {
+                self.grant((&principal, permitted), event.clone(), asked, subject.as_ref(), (section, now))
+            }
             Err(Refusal::NeedsPersons { persons, policies }) => {
                 let wanted = Wanted { persons, policies, risk: moment.risk };
                 self.hold(&principal, subject, asked, wanted, now).map(|held| (held, None))
@@ -301,17 +322,22 @@ impl Desk {
         action: &Action,
         moment: Moment,
         section: Chosen,
-    ) -> Result<(Permit, Option<Reach>), Refusal> {
+    ) -> Result<Permitted, Refusal> {
         let permit = self.point.decide(principal, action, &self.facts.model, moment);
         let permit = approved(permit, action, moment.approvals, section)?;
-        let reach = match action {
+        let (mut reach, mut fields) = (None, Fields::default());
+        match action {
             Action::CallTool { tool, purpose, argument_bytes, .. } => {
                 let tool = self.tools.get(tool).ok_or(Refusal::Denied)?;
-                Some(self.point.may_reach(principal, &tool.destination, purpose, *argument_bytes, moment)?)
+                let to = &tool.destination;
+                reach = Some(self.point.may_reach(principal, to, purpose, *argument_bytes, moment)?);
             }
-            Action::ListModels | Action::Generate { .. } => None,
-        };
-        Ok((permit, reach))
+            Action::Retrieve { collection, purpose, .. } => {
+                fields = self.point.fields(principal, (collection, purpose), &permit, moment);
+            }
+            Action::ListModels | Action::Generate { .. } | Action::Embed { .. } | Action::Ingest { .. } => {}
+        }
+        Ok(Permitted { permit, reach, fields })
     }
 
     /// All tools, for the worker.
@@ -322,8 +348,19 @@ impl Desk {
     /// What a session has taken in once this has happened.
     fn labels(&self, action: &Action) -> Labels {
         match action {
-            Action::ListModels => Labels::NONE,
+            Action::ListModels | Action::Embed { .. } | Action::Ingest { .. } => Labels::NONE,
             Action::Generate { untrusted, .. } => Labels { untrusted: *untrusted, ..Labels::NONE },
+            Action::Retrieve { collection, .. } => {
+                let known = self.point.collection(collection);
+                let confidentiality = known.map_or(3, |known| known.classification);
+                // Whoever wrote a document may have written anything.
+                Labels {
+                    untrusted: true,
+                    private: confidentiality >= PRIVATE,
+                    outside: false,
+                    confidentiality,
+                }
+            }
             Action::CallTool { tool, .. } => {
                 let tool = self.tools.get(tool);
                 Labels {
@@ -347,7 +384,7 @@ impl Desk {
             // A prompt is taken in by the asking; a tool's result comes after it.
             labels: match asked.action {
                 Action::Generate { .. } => before.and(self.labels(asked.action)),
-                Action::ListModels | Action::CallTool { .. } => before,
+                _ => before,
             },
         }
     }
@@ -355,7 +392,7 @@ impl Desk {
     /// What a permit leads to, and its entry.
     fn grant(
         &mut self,
-        (permit, reach): (Permit, Option<Reach>),
+        (who, permitted): (&Principal, Permitted),
         event: Event,
         asked: &Asked<'_>,
         subject: Option<&Subject>,
@@ -369,23 +406,43 @@ impl Desk {
             return Err(Denial::Declined);
         }
         let (principal, action, attested) = (event.principal, asked.action, asked.attested);
-        let max_tokens = match action {
+        let Permitted { permit, reach, fields } = permitted;
+        let (kind, max_tokens) = match action {
             Action::ListModels => {
                 let noted = self.log.append(&Entry::Models { principal });
                 self.observe(&event);
                 return noted.map(|_| (Decision::Permitted, None)).ok_or(Denial::AuditUnavailable);
             }
-            Action::Generate { max_tokens, .. } => permit.bounded(*max_tokens),
-            Action::CallTool { .. } => 0,
+            Action::Generate { max_tokens, .. } => (Kind::Answer, permit.bounded(*max_tokens)),
+            Action::CallTool { .. } => (Kind::Call, 0),
+            Action::Embed { .. } => (Kind::Vectors, 0),
+            Action::Retrieve { .. } | Action::Ingest { .. } => (Kind::LookUp, 0),
         };
-        let tool = reach.is_some();
         // One thread: nobody appends between this and the entry below.
         let entry = self.log.next();
         let hold = subject.and_then(|subject| self.people.holds.lend(subject));
-        let granted = Granted { pseudonym: principal, entry, event, since: now.instant, tool, hold };
+        let granted = Granted { pseudonym: principal, entry, event, since: now.instant, kind, hold };
+        let terms = Terms { principal: who, pseudonym: principal, permit: &permit, fields, now: now.time };
+        let draft = match kind {
+            Kind::LookUp => Some(self.lookups.draft(action, &self.point, terms).ok_or(Denial::Forbidden)?),
+            Kind::Answer | Kind::Vectors | Kind::Call => None,
+        };
         let Some(grant) = self.grants.open(permit, granted, now.instant) else {
             self.give_back(hold);
             return Err(Denial::Busy);
+        };
+        let valid_for_ms = u32::try_from(LIFETIME.as_millis()).unwrap_or(u32::MAX);
+        let decision = match draft.map(|draft| self.lookups.sign(draft, grant)) {
+            Some(Some(signed)) => Decision::LookUp { grant, signed },
+            Some(None) => {
+                self.grants.consume(grant, now.instant);
+                self.give_back(hold);
+                return Err(Denial::Forbidden);
+            }
+            None => {
+                let section = section.number;
+                Decision::Granted { grant, principal, max_tokens, valid_for_ms, section }
+            }
         };
         let Some(placed) = self.log.append(&Entry::Grant { principal, action, attested, hold }) else {
             self.grants.consume(grant, now.instant);
@@ -393,9 +450,6 @@ impl Desk {
             return Err(Denial::AuditUnavailable);
         };
         self.sessions.add(asked.session, self.labels(action));
-        let valid_for_ms = u32::try_from(LIFETIME.as_millis()).unwrap_or(u32::MAX);
-        let section = section.number;
-        let decision = Decision::Granted { grant, principal, max_tokens, valid_for_ms, section };
         Ok((decision, Some(Due { entry: placed.index, reach })))
     }
 
@@ -480,8 +534,17 @@ impl Desk {
             Action::CallTool { tool, .. } if self.tools.get(tool).is_some() => Ok(()),
             Action::CallTool { .. } => Err(Denial::UnknownTool),
             Action::Generate { model, .. } if *model == self.facts.model => Ok(()),
-            Action::Generate { .. } => Err(Denial::UnknownModel),
+            Action::Embed { model, .. } if self.encoder().is_some_and(|(name, _)| name == model) => Ok(()),
+            Action::Generate { .. } | Action::Embed { .. } => Err(Denial::UnknownModel),
+            Action::Retrieve { collection, .. } | Action::Ingest { collection, .. } => {
+                let known = self.encoder().and_then(|_| self.point.collection(collection));
+                known.map(|_| ()).ok_or(Denial::UnknownCollection)
+            }
         }
+    }
+
+    fn encoder(&self) -> Option<&(String, [u8; 32])> {
+        self.facts.encoder.as_ref()
     }
 
     /// Names a principal in receipts: the same within one boot, meaningless outside it.
@@ -529,14 +592,22 @@ fn is_word(word: &str) -> bool {
 fn purpose(action: &Action) -> &str {
     match action {
         Action::ListModels => "",
-        Action::Generate { purpose, .. } | Action::CallTool { purpose, .. } => purpose,
+        Action::Generate { purpose, .. }
+        | Action::CallTool { purpose, .. }
+        | Action::Embed { purpose, .. }
+        | Action::Retrieve { purpose, .. }
+        | Action::Ingest { purpose, .. } => purpose,
     }
 }
 
 /// What a hold of a request would be for; a list of models is not worth one.
 fn subject(principal: [u8; 32], action: &Action) -> Option<Subject> {
     match action {
-        Action::Generate { request, .. } | Action::CallTool { request, .. } => {
+        Action::Generate { request, .. }
+        | Action::CallTool { request, .. }
+        | Action::Embed { request, .. }
+        | Action::Retrieve { request, .. }
+        | Action::Ingest { payload: request, .. } => {
             Some(Subject { principal, request: *request, terms: terms(action) })
         }
         Action::ListModels => None,
@@ -563,6 +634,23 @@ fn terms(action: &Action) -> [u8; 32] {
             named(tool);
             named(purpose);
             context.update(&argument_bytes.to_be_bytes());
+        }
+        Action::Embed { model: _, purpose, texts, text_bytes, request: _ } => {
+            named(purpose);
+            context.update(&texts.to_be_bytes());
+            context.update(&text_bytes.to_be_bytes());
+        }
+        Action::Retrieve { collection, purpose, passages, query, request: _ } => {
+            named(collection);
+            named(purpose);
+            context.update(&passages.to_be_bytes());
+            context.update(query);
+        }
+        Action::Ingest { collection, purpose, passages, document_bytes, payload: _ } => {
+            named(collection);
+            named(purpose);
+            context.update(&passages.to_be_bytes());
+            context.update(&document_bytes.to_be_bytes());
         }
     }
     let mut out = [0; 32];

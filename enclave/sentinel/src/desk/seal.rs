@@ -6,17 +6,32 @@
 //! - A worker that keeps on using grants that it does not have is ended, and the AI is offline.
 
 use super::{Desk, Entry};
-use crate::grants::Granted;
+use crate::grants::{Granted, Kind};
 use crate::ledger::Told;
 use crate::people::standing::Reason;
 use crate::watch;
 use adyton_attestation::receipt::{ReceiptBody, Status};
 use adyton_wire::control::{Account, GrantId, MAX_DISCLOSED, MAX_VERDICTS, MAX_WORD, Screened};
+use adyton_wire::lookup::MAX_PASSAGES;
+use ring::digest::{SHA256, digest};
 use std::time::Instant;
 
 /// So many grants used that were never open, or not any more, and the worker is taken for broken. A grant that is over while
 /// its answer is made is no crime, so one is not enough.
 const MAX_FALSE_GRANTS: u32 = 8;
+
+/// What the worker says of a look-up.
+#[derive(Debug)]
+pub struct Found {
+    /// Names of the passages that were handed out, or written.
+    pub passages: Vec<[u8; 16]>,
+    /// Bytes of them.
+    pub bytes: u32,
+    /// Read and not used.
+    pub dropped: u32,
+    /// Whether the store answered.
+    pub came: bool,
+}
 
 impl Desk {
     /// Uses a grant up and signs the receipt for what was done under it. With it comes the index of its entry
@@ -32,9 +47,9 @@ impl Desk {
 
     fn try_seal(&mut self, grant: GrantId, account: Account) -> Result<(Vec<u8>, u64), &'static str> {
         let now = Instant::now();
-        if self.grants.is_for_tool(grant) == Some(true) {
+        if matches!(self.grants.kind(grant), Some(Kind::Call | Kind::LookUp)) {
             self.count_false_grant();
-            return Err("the grant is for a tool");
+            return Err("the grant is for something else");
         }
         let Some(mut granted) = self.grants.consume(grant, now) else {
             self.count_false_grant();
@@ -59,7 +74,10 @@ impl Desk {
             response: account.response,
             chunks: account.chunks,
             response_bytes: account.response_bytes,
-            weights: self.facts.weights,
+            weights: match (granted.kind, self.encoder()) {
+                (Kind::Vectors, Some((_, weights))) => *weights,
+                _ => self.facts.weights,
+            },
             manifest: self.facts.manifest,
             policy: self.facts.policy,
             principal,
@@ -88,7 +106,8 @@ impl Desk {
     /// Whether text may leave that has these passages of protected documents in it.
     pub fn disclose(&mut self, grant: GrantId, passages: &[(u16, u32)]) -> bool {
         let now = Instant::now();
-        let Some(granted) = self.grants.get_mut(grant, now).filter(|granted| !granted.tool) else {
+        let Some(granted) = self.grants.get_mut(grant, now).filter(|granted| granted.kind == Kind::Answer)
+        else {
             self.count_false_grant();
             return false;
         };
@@ -107,7 +126,7 @@ impl Desk {
 
     /// What came of calling a tool under a grant; uses it up.
     pub fn called(&mut self, grant: GrantId, bytes: u32, came: bool) {
-        if self.grants.is_for_tool(grant) != Some(true) {
+        if self.grants.kind(grant) != Some(Kind::Call) {
             self.count_false_grant();
             return;
         }
@@ -121,6 +140,37 @@ impl Desk {
                 Some(u32::try_from(now.duration_since(since).as_millis()).unwrap_or(u32::MAX));
             self.observe(&event);
             self.log.append(&Entry::Called { principal: pseudonym, grant: entry, bytes, came });
+        }
+    }
+
+    /// What came of a look-up, or of writing, under a grant; uses it up.
+    pub fn looked_up(&mut self, grant: GrantId, found: &Found) {
+        if self.grants.kind(grant) != Some(Kind::LookUp) || found.passages.len() > MAX_PASSAGES as usize {
+            self.count_false_grant();
+            return;
+        }
+        let now = Instant::now();
+        if let Some(Granted { pseudonym, entry, mut event, since, hold, .. }) =
+            self.grants.consume(grant, now)
+        {
+            self.happened(hold);
+            event.response_bytes = Some(found.bytes);
+            event.passages = self.watch.passages(&found.passages);
+            event.findings = Some(u8::try_from(found.dropped).unwrap_or(u8::MAX));
+            event.duration_ms =
+                Some(u32::try_from(now.duration_since(since).as_millis()).unwrap_or(u32::MAX));
+            self.observe(&event);
+            let mut passages = [0; 32];
+            passages.copy_from_slice(digest(&SHA256, found.passages.as_flattened()).as_ref());
+            self.log.append(&Entry::LookedUp {
+                principal: pseudonym,
+                grant: entry,
+                passages,
+                count: found.passages.len() as u64,
+                bytes: found.bytes,
+                dropped: found.dropped,
+                came: found.came,
+            });
         }
     }
 

@@ -58,7 +58,9 @@ fn release(more: &str) -> Release {
     let nothing = || std::fs::File::open("/dev/null").unwrap().into();
     Release {
         manifest_sha384: [0; 48],
+        encoder: None,
         manifest: Manifest {
+            encoder: None,
             version: 1,
             model: "m".into(),
             weights: Weights { sha256: [0; 32], size: 1, chunks: Vec::new() },

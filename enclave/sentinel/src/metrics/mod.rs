@@ -173,6 +173,7 @@ mod tests {
             Denial::Busy,
             Denial::AuditUnavailable,
             Denial::UnknownTool,
+            Denial::UnknownCollection,
             Denial::Unreachable,
             Denial::Deferred,
             Denial::Declined,
