@@ -175,7 +175,7 @@ impl Journal {
     /// # Errors
     /// If it cannot be read or written.
     pub fn open(path: &Path, session: &AttestedSession) -> io::Result<Journal> {
-        let start = hex::encode(digest(&SHA256, session.claims().public_key().unwrap_or_default()));
+        let start = hex::encode(digest(&SHA256, session.claims().receipt_key().as_bytes()));
         let before = match fs::read_to_string(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
             read => read?,

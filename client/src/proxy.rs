@@ -141,7 +141,7 @@ impl Proxy {
         let token = self.token.as_deref().or_else(|| bearer(&parts.headers));
         let (method, path) = (parts.method, parts.uri.path());
         let response = ask(&session, method, path, token, &body).await?;
-        let is_answer = response.status().is_success() && parts.uri.path() == "/v1/chat/completions";
+        let is_answer = response.status().is_success() && SEALED.contains(&parts.uri.path());
         Ok(if is_answer { self.stream(session, &body, response) } else { pass(response) })
     }
 
@@ -241,9 +241,16 @@ async fn ask(
     }
 }
 
+/// The routes whose answers have receipts.
+const SEALED: [&str; 2] = ["/v1/chat/completions", "/v1/embeddings"];
+
 /// The routes that go to the enclave. Those of the session itself are the proxy's own business.
 fn relayed(method: &Method, path: &str) -> bool {
-    matches!((method.as_str(), path), ("POST", "/v1/chat/completions") | ("GET", "/v1/models" | "/healthz"))
+    match method.as_str() {
+        "POST" => SEALED.contains(&path),
+        "GET" => matches!(path, "/v1/models" | "/healthz"),
+        _ => false,
+    }
 }
 
 /// True if the request names this proxy by a loopback name. A page that rebinds its own name to 127.0.0.1 sends that.

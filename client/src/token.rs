@@ -5,7 +5,7 @@
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as B64};
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
@@ -22,7 +22,7 @@ pub enum TokenError {
 }
 
 /// What a token says.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Claims {
     /// Issuer.
     pub iss: String,
@@ -41,7 +41,7 @@ pub struct Claims {
     /// Clearance, 0 to 3 in the shipped policy.
     pub clearance: u8,
     /// Named lists, which row rules of decision contexts speak of.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sets: BTreeMap<String, BTreeSet<String>>,
 }
 

@@ -39,7 +39,6 @@ fn encoder() -> Option<&'static Encoder> {
     ENCODER.get_or_init(|| files().map(|(weights, words)| Encoder::load(&weights, &words).unwrap())).as_ref()
 }
 
-/// P420
 #[test]
 fn vectors_are_the_references() {
     let Some(encoder) = encoder() else { return };
@@ -54,7 +53,6 @@ fn vectors_are_the_references() {
     }
 }
 
-/// P421
 #[test]
 fn a_vector_does_not_depend_on_its_neighbours_or_the_threads() {
     let Some(encoder) = encoder() else { return };
@@ -109,7 +107,6 @@ fn near_in_meaning_is_near_in_angle() {
     assert!(v[0].cosine(&v[1]) > v[0].cosine(&v[2]) + 0.2);
 }
 
-/// P422
 #[test]
 fn files_that_are_no_encoder_are_refused() {
     assert_eq!(Encoder::load(b"", b"{}").unwrap_err(), LoadError::NotSafetensors);

@@ -259,7 +259,6 @@ mod tests {
         assert_eq!(ask(&store(), |l| l.most = 50).unwrap().len(), 6);
     }
 
-    /// P423
     #[test]
     fn rows_tenants_and_collections_out_of_scope_are_not_read() {
         let store = store();
@@ -279,7 +278,6 @@ mod tests {
         assert!(ask(&store, |l| l.collection = "seats".into()).unwrap().is_empty());
     }
 
-    /// P424
     #[test]
     fn what_is_masked_is_not_handed_out() {
         let masked: BTreeSet<String> = ["passport", "title"].map(str::to_owned).into();

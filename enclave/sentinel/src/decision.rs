@@ -247,7 +247,7 @@ fn amounts(named: &[(&str, u32)]) -> BTreeMap<String, i64> {
 /// The purpose of whoever approves. A pack that declares contexts declares it, too.
 const APPROVAL: &str = "approval";
 
-fn facts(who: &Principal) -> Facts {
+pub(crate) fn facts(who: &Principal) -> Facts {
     Facts {
         id: who.id(),
         tenant: who.tenant.clone(),

@@ -8,14 +8,12 @@
 //!
 //! Does not: read a row.
 
-use crate::decision::{DecisionPoint, Fields, Permit};
+use crate::decision::{DecisionPoint, Fields, Permit, facts};
 use crate::token::Principal;
 use adyton_attestation::Timestamp;
-use adyton_decision::Obligations;
 use adyton_wire::control::{Action, GrantId};
 use adyton_wire::lookup::{Kind, Lookup, LookupKey, MAX_PASSAGES, SignedLookup};
 use ring::rand::{SecureRandom, SystemRandom};
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How long a look-up may take to be made.
@@ -80,7 +78,7 @@ impl Lookups {
             expires_s: now.as_millis() / 1000 + lifetime.as_secs(),
             masked: fields.masked,
             unmasked: fields.unmasked,
-            rows: rows(obligations)?,
+            rows: adyton_decision::resolve(&obligations.rows, &facts(principal)).ok()?,
         };
         lookup.check().ok()?;
         Some(Draft(lookup))
@@ -90,9 +88,4 @@ impl Lookups {
     pub fn sign(&self, draft: Draft, grant: GrantId) -> Option<SignedLookup> {
         Lookup { grant: grant.0, ..draft.0 }.sign(&self.0).ok()
     }
-}
-
-/// Row rules with their values. A rule that cannot be resolved lets nothing be read.
-fn rows(obligations: &Obligations) -> Option<BTreeMap<String, BTreeSet<String>>> {
-    obligations.rows.is_empty().then(BTreeMap::new)
 }

@@ -1,7 +1,7 @@
 //! `adyton-sim`: what `make run` and `make serve` start. A whole simulated world on one machine.
 
 use adyton_tests::simulation::ROOT_FILE;
-use adyton_tests::world::{MODEL_NAME, Plan, World, default_model, program};
+use adyton_tests::world::{MODEL_NAME, Plan, World, default_encoder, default_model, program};
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
@@ -19,9 +19,14 @@ struct Cli {
     command: What,
 }
 
+/// The collection of sample documents.
+const COLLECTION: &str = "samples";
+/// What they answer.
+const QUESTION: &str = "How many days of paid leave do employees accrue for each month of service?";
+
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Verify, ask once, stream the answer, verify its receipt.
+    /// Verify, ask once, stream the answer, verify its receipt; then answer from sample documents.
     #[command(after_help = "Example:\n  adyton-sim run \"Why is the sky blue?\"")]
     Run {
         /// What to ask.
@@ -53,14 +58,17 @@ fn go(cli: Cli) -> Result<ExitCode> {
     };
     let model = cli.model.map_or_else(default_model, Ok)?;
     let metrics = matches!(cli.command, What::Serve { .. });
-    let plan = Plan { name, metrics, show_host: true, ..Plan::new(model) };
+    let resources = format!("[Collection.{COLLECTION}]\nclassification = 0\ndomain = \"samples\"\n");
+    let policy = vec![("resources.toml", resources)];
+    let encoder = Some(default_encoder()?);
+    let plan = Plan { name, metrics, encoder, policy, show_host: true, ..Plan::new(model) };
     // Ctrl-C goes to the whole group: host, enclave and client end, and then this program cleans up after them.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _guard = runtime.enter();
     let _interrupt = signal(SignalKind::interrupt())?;
     eprintln!("starting a host and a simulated enclave");
     let world = World::start(&plan).context("the simulated world did not start")?;
-    std::fs::write(world.path("token"), world.chat_token()?)?;
+    std::fs::write(world.path("token"), world.token(&["chat", "reader", "librarian"], 0, 0, 12 * 3600)?)?;
     match cli.command {
         What::Run { prompt } => run(&world, &prompt),
         What::Serve { listen } => serve(&world, &plan.name, &listen),
@@ -78,7 +86,38 @@ fn run(world: &World, prompt: &str) -> Result<ExitCode> {
     println!("\nthe same receipt, verified again from its file alone:");
     let mut verify = world.client()?;
     verify.args(["receipt", "verify"]).arg(&receipt).arg("--reference").arg(world.reference_file());
-    Ok(exit_code(verify.status()?))
+    let status = verify.status()?;
+    if !status.success() {
+        return Ok(exit_code(status));
+    }
+    answer_from_documents(world)
+}
+
+/// Puts the sample documents into a collection and asks something that they answer.
+fn answer_from_documents(world: &World) -> Result<ExitCode> {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples");
+    println!("\nand from documents: {}\n", samples.display());
+    let mut ingest = client(world, "ingest")?;
+    ingest.args(["--collection", COLLECTION, "--journal"]).arg(world.path("journal")).arg(samples);
+    let status = ingest.status()?;
+    if !status.success() {
+        return Ok(exit_code(status));
+    }
+    println!("\n> {QUESTION}\n");
+    let mut chat = client(world, "chat")?;
+    chat.args([
+        "--collection",
+        COLLECTION,
+        "--passages",
+        "2",
+        "--max-tokens",
+        "80",
+        "--temperature",
+        "0",
+        "--",
+        QUESTION,
+    ]);
+    Ok(exit_code(chat.status()?))
 }
 
 fn serve(world: &World, model: &str, listen: &str) -> Result<ExitCode> {

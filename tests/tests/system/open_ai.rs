@@ -2,7 +2,7 @@
 
 use crate::support::{HANG, plan, world};
 use adyton_client::proxy::Proxy;
-use adyton_tests::world::{MODEL_NAME, World, program};
+use adyton_tests::world::{ENCODER_NAME, MODEL_NAME, Plan, World, default_encoder, program};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -31,7 +31,7 @@ async fn proxy(world: &World, token: Option<String>, receipts: Option<PathBuf>) 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_real_openai_sdk_works_through_the_proxy() {
-    let world = world();
+    let world = World::start(&Plan { encoder: Some(default_encoder().unwrap()), ..plan() }).unwrap();
     let receipts = world.path("receipts");
     std::fs::create_dir(&receipts).unwrap();
     let address = proxy(&world, None, Some(receipts.clone())).await;
@@ -41,6 +41,7 @@ async fn the_real_openai_sdk_works_through_the_proxy() {
         .env("OPENAI_BASE_URL", format!("http://{address}/v1"))
         .env("OPENAI_API_KEY", world.chat_token().unwrap())
         .env("ADYTON_MODEL", MODEL_NAME)
+        .env("ADYTON_ENCODER", ENCODER_NAME)
         .stdin(Stdio::null())
         .output();
     let output = tokio::time::timeout(2 * HANG, run).await.expect("the SDK hangs").unwrap();

@@ -9,7 +9,8 @@ model = os.environ["ADYTON_MODEL"]
 client = openai.OpenAI(max_retries=0)
 question = [{"role": "user", "content": "Count from one to ten in words."}]
 
-assert [m.id for m in client.models.list()] == [model]
+encoder = os.environ["ADYTON_ENCODER"]
+assert [m.id for m in client.models.list()] == [model, encoder]
 
 whole = client.chat.completions.create(model=model, messages=question, temperature=0, max_tokens=12)
 text = whole.choices[0].message.content
@@ -129,5 +130,20 @@ refused(openai.BadRequestError, "invalid_value", response_format={
     "type": "json_schema", "json_schema": {"name": "no", "schema": {"not": {"type": "string"}}}})
 refused(openai.BadRequestError, "unknown_parameter", extra_body={"surprise": 1})
 refused(openai.BadRequestError, "context_length_exceeded", messages=[{"role": "user", "content": "word " * 20000}])
+
+# The SDK asks for base64 by itself and unpacks it.
+texts = ["How many days of holiday do I get?", "Paid leave is two and a half days a month.", "The printer is out of paper."]
+packed = client.embeddings.create(model=encoder, input=texts)
+plain = client.embeddings.create(model=encoder, input=texts[0], encoding_format="float")
+vectors = [item.embedding for item in packed.data]
+assert max(abs(a - b) for a, b in zip(vectors[0], plain.data[0].embedding)) < 1e-6
+near, far = (sum(a * b for a, b in zip(vectors[0], other)) for other in vectors[1:])
+assert near > far + 0.1 and packed.usage.prompt_tokens > 20, (near, far, packed.usage)
+try:
+    client.embeddings.create(model=model, input="a")
+except openai.NotFoundError as refusal:
+    assert refusal.code == "model_not_found"
+else:
+    raise AssertionError("the language model embedded")
 
 print("all of it works")
