@@ -18,11 +18,11 @@ use crate::api::tools::{self, Call, Written as Calls};
 use crate::gate::Spent;
 use crate::generator::{Event, TokenStream};
 use crate::library::Sources;
-use crate::request::House;
+use crate::request::{House, told};
 use adyton_attestation::receipt::{ResponseChain, commit_request};
 use adyton_engine::{FinishReason, Likelihood, Usage};
-use adyton_guardrail::{Output, OutputScreen, Released, Verdict};
-use adyton_wire::control::Account;
+use adyton_guardrail::{Disclosed, Guardrail, Output, OutputScreen, Released, Restore, Verdict, Watch};
+use adyton_wire::control::{Account, Screened};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as B64};
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
@@ -73,6 +73,27 @@ pub struct Manner {
     pub(crate) calls: Option<Calls>,
 }
 
+/// How the answers to one prompt leave: by which settings, and with what put back.
+pub struct Exit {
+    /// The settings of the section that the grant names.
+    pub guardrail: Guardrail,
+    /// What was masked in the prompt.
+    pub restore: Restore,
+    /// What was found in the prompt.
+    pub input: Verdict,
+    /// What looks for protected material.
+    pub watch: Watch,
+    /// The documents that the prompt was made of, if it was.
+    pub sources: Option<Sources>,
+}
+
+impl Exit {
+    /// A screen for one answer.
+    pub fn screen(&self) -> OutputScreen {
+        OutputScreen::restoring(self.guardrail.clone(), self.restore.clone())
+    }
+}
+
 /// Answers with the tokens as they come, or whole.
 ///
 /// # Errors
@@ -80,18 +101,18 @@ pub struct Manner {
 pub async fn respond(
     house: &Arc<House>,
     tokens: TokenStream,
-    inputs: Inputs,
+    exit: Exit,
     manner: Manner,
     request: &[u8],
 ) -> Result<Response<Body>, ApiError> {
     let salt = random().ok_or_else(ApiError::offline)?;
-    let listed = inputs.sources.as_ref().map(|sources| sources.listed.clone());
-    let screens = (0..tokens.answers()).map(|_| Screen::new(house, manner.calls, listed.is_some())).collect();
+    let listed = exit.sources.as_ref().map(|sources| sources.listed.clone());
+    let screens = (0..tokens.answers()).map(|_| Screen::new(&exit, manner.calls, listed.is_some())).collect();
     let answer = Answer {
         screens,
         envelope: Envelope::new(house.name.clone(), listed).ok_or_else(ApiError::offline)?,
         committed: Committed { chain: ResponseChain::new(&salt), request: commit_request(&salt, request) },
-        inputs,
+        inputs: Inputs { verdict: exit.input, sources: exit.sources },
         tokens,
         house: Arc::clone(house),
     };
@@ -129,7 +150,8 @@ pub async fn sealed(
         Committed { chain: ResponseChain::new(&salt), request: commit_request(&salt, request) };
     let body = Bytes::from(body);
     committed.chain.push(&body);
-    let account = committed.account(&[("input", input)], true);
+    let screened = Screened { findings: u8::from(input != "pass"), score: 0 };
+    let account = committed.account(&[("input", input)], true, screened);
     let receipt = house.gate.seal(spent, account).await.ok().flatten().ok_or_else(ApiError::offline)?;
     let mut trailers = HeaderMap::new();
     trailers.insert(RECEIPT_TRAILER, header(&receipt).ok_or_else(ApiError::offline)?);
@@ -158,6 +180,11 @@ struct Answer {
 /// One answer's way through the output screen.
 struct Screen {
     screen: OutputScreen,
+    watch: Watch,
+    /// What the text that leaves next would disclose of protected documents.
+    disclosed: Vec<Disclosed>,
+    /// It ended because it would have said too much of something protected.
+    withheld: bool,
     /// Likelihoods, each with the length of the text that must have left before it may.
     likelihoods: VecDeque<(usize, Likelihood)>,
     /// Bytes of text that came from the engine, and that left.
@@ -184,9 +211,12 @@ enum Next {
 }
 
 impl Screen {
-    fn new(house: &House, calls: Option<Calls>, cites: bool) -> Screen {
+    fn new(exit: &Exit, calls: Option<Calls>, cites: bool) -> Screen {
         Screen {
-            screen: OutputScreen::new(house.guardrail.clone()),
+            screen: exit.screen(),
+            watch: exit.watch.clone(),
+            disclosed: Vec::new(),
+            withheld: false,
             likelihoods: VecDeque::new(),
             came: 0,
             left: 0,
@@ -222,6 +252,8 @@ impl Screen {
                 Released::nothing()
             }
         };
+        self.disclosed = self.watch.push(text.expose());
+        let text = if self.watch.repeats_instructions() { self.withhold() } else { text };
         self.left += text.expose().len();
         if self.cites {
             self.said = std::mem::replace(&mut self.said, Released::nothing()).and(&text);
@@ -232,6 +264,15 @@ impl Screen {
             None => (text, Vec::new()),
         };
         Some(Choice { text, likelihoods, calls, end: self.end })
+    }
+
+    /// Ends the answer where it is: what came last does not leave.
+    fn withhold(&mut self) -> Released {
+        self.withheld = true;
+        self.disclosed.clear();
+        let usage = self.end.map_or_else(Usage::default, |end| end.usage);
+        self.end = Some(Ended { reason: "content_filter", usage });
+        Released::nothing()
     }
 
     /// Tells text from calls of tools. What may become a call waits until the end.
@@ -256,7 +297,7 @@ impl Screen {
 
     /// The likelihoods of text that left, if all of it left as it came.
     fn settled(&mut self) -> Vec<Likelihood> {
-        if !self.screen.verdict().findings.is_empty() {
+        if !self.screen.is_unchanged() {
             self.likelihoods.clear();
         }
         let out = self.likelihoods.iter().take_while(|(end, _)| *end <= self.left).count();
@@ -344,9 +385,22 @@ impl Answer {
             let Some(screen) = self.screens.get_mut(answer) else { return Next::Cut };
             // What a blocked answer still says is not looked at.
             if screen.end.is_none() {
-                return screen.pass(event).map_or(Next::Cut, |choice| Next::Said { answer, choice });
+                let Some(choice) = screen.pass(event) else { return Next::Cut };
+                return Next::Said { answer, choice: self.permitted(answer, choice).await };
             }
         }
+    }
+
+    /// The choice, if the sentinel agrees to what it discloses; else the end of its answer.
+    async fn permitted(&mut self, answer: usize, choice: Choice) -> Choice {
+        let Some(screen) = self.screens.get_mut(answer) else { return choice };
+        if screen.disclosed.is_empty()
+            || self.house.gate.disclose(self.tokens.grant(), &screen.disclosed).await
+        {
+            return choice;
+        }
+        let text = screen.withhold();
+        Choice { text, likelihoods: Vec::new(), calls: Vec::new(), end: screen.end }
     }
 
     fn usage(&self) -> Usage {
@@ -361,7 +415,8 @@ impl Answer {
 
     /// The strictest verdict of the answers' screens.
     fn verdict(&self) -> &'static str {
-        let words: Vec<&str> = self.screens.iter().map(|screen| screen.screen.verdict().word()).collect();
+        let word = |screen: &Screen| if screen.withheld { "block" } else { screen.screen.verdict().word() };
+        let words: Vec<&str> = self.screens.iter().map(word).collect();
         ["block", "redact"].into_iter().find(|word| words.contains(word)).unwrap_or("pass")
     }
 
@@ -380,7 +435,12 @@ impl Answer {
         }
         let mut verdicts = vec![("input", self.inputs.verdict.word()), ("output", self.verdict())];
         verdicts.extend(self.inputs.sources.iter().map(|sources| ("retrieval", sources.verdict)));
-        let account = self.committed.account(&verdicts, complete);
+        let found = |screen: &Screen| screen.screen.verdict().findings.len() + usize::from(screen.withheld);
+        let found = self.screens.iter().map(found).sum::<usize>();
+        let prompt = told(&self.inputs.verdict);
+        let findings = prompt.findings.saturating_add(u8::try_from(found).unwrap_or(u8::MAX));
+        let screened = Screened { findings, ..prompt };
+        let account = self.committed.account(&verdicts, complete, screened);
         let spent: Spent = self.tokens.into_spent();
         let receipt = self.house.gate.seal(spent, account).await.ok().flatten();
         let trailer = receipt.as_deref().and_then(header).map(|receipt| {
@@ -413,7 +473,7 @@ impl Committed {
         frames.send(Ok(Frame::data(chunk))).await.is_ok()
     }
 
-    fn account(self, verdicts: &[(&str, &str)], complete: bool) -> Account {
+    fn account(self, verdicts: &[(&str, &str)], complete: bool, screened: Screened) -> Account {
         let (chunks, response_bytes) = (self.chain.chunks(), self.chain.bytes());
         Account {
             request: self.request,
@@ -422,6 +482,7 @@ impl Committed {
             response_bytes,
             verdicts: verdicts.iter().map(|(stage, word)| ((*stage).into(), (*word).into())).collect(),
             complete,
+            screened,
         }
     }
 }

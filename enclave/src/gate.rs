@@ -1,9 +1,10 @@
 //! How the worker asks the sentinel: evidence, grants, receipts. The only way out of the worker but its sockets.
 
 use crate::lease::Lease;
+use adyton_guardrail::Disclosed;
 use adyton_wire::channel::Channel;
 use adyton_wire::control::{
-    Account, Action, Decision, Denial, GrantId, RequestId, ToSentinel, ToWorker, Token, Told, Wish,
+    Account, Action, Decision, Denial, GrantId, RequestId, Screened, ToSentinel, ToWorker, Token, Told, Wish,
 };
 use adyton_wire::lookup::{Lookup, SignedLookup};
 use std::collections::HashMap;
@@ -56,7 +57,7 @@ pub enum NotGranted {
 /// value and gets a [`Spent`] back. Dropped unused, it goes back to the sentinel.
 ///
 /// ```compile_fail,E0451
-/// let forged = adyton_enclave::gate::Grant { held: todo!(), max_tokens: 1, until: todo!(), principal: [0; 32] };
+/// let forged = adyton_enclave::gate::Grant { held: todo!(), max_tokens: 1, until: todo!(), principal: [0; 32], section: 0 };
 /// ```
 #[derive(Debug)]
 pub struct Grant {
@@ -64,9 +65,20 @@ pub struct Grant {
     max_tokens: u32,
     until: Instant,
     principal: [u8; 32],
+    section: u16,
 }
 
 impl Grant {
+    /// The section of the guardrail settings by which text under it is screened.
+    pub fn section(&self) -> u16 {
+        self.section
+    }
+
+    /// Gives it back, because the guardrail refused what it was for.
+    pub fn refuse(mut self, screened: Screened) {
+        self.held.screened = screened;
+    }
+
     /// The pseudonym of whoever it was given to.
     pub fn principal(&self) -> [u8; 32] {
         self.principal
@@ -91,6 +103,11 @@ pub struct Spent {
 }
 
 impl Spent {
+    /// Names the grant, for what is asked while it is in use.
+    pub fn id(&self) -> GrantId {
+        self.held.id
+    }
+
     /// When the work under the grant must be over.
     pub fn until(&self) -> Instant {
         self.until
@@ -103,9 +120,14 @@ struct Held {
     id: GrantId,
     outgoing: mpsc::UnboundedSender<ToSentinel>,
     used_up: bool,
+    screened: Screened,
 }
 
 impl Held {
+    fn new(id: GrantId, outgoing: &mpsc::UnboundedSender<ToSentinel>) -> Held {
+        Held { id, outgoing: outgoing.clone(), used_up: false, screened: Screened::default() }
+    }
+
     fn use_up(mut self) -> GrantId {
         self.used_up = true;
         self.id
@@ -116,7 +138,7 @@ impl Drop for Held {
     fn drop(&mut self) {
         if !self.used_up {
             // If the sentinel is gone, so are its grants.
-            let _ = self.outgoing.send(ToSentinel::Release { grant: self.id });
+            let _ = self.outgoing.send(ToSentinel::Release { grant: self.id, screened: self.screened });
         }
     }
 }
@@ -197,6 +219,7 @@ enum Waiting {
     Decision(oneshot::Sender<(Decision, Option<OwnedFd>)>),
     Receipt(oneshot::Sender<Option<Vec<u8>>>),
     People(oneshot::Sender<Result<Told, Denial>>),
+    Disclosed(oneshot::Sender<bool>),
 }
 
 /// The worker's end of the control channel.
@@ -249,10 +272,10 @@ impl Gate {
                 Ok(Err(NotGranted::Held { hold, missing, ends_in }))
             }
             Decision::Permitted | Decision::LookUp { .. } => Err(Silent),
-            Decision::Granted { grant, principal, max_tokens, valid_for_ms } => {
-                let held = Held { id: grant, outgoing: self.outgoing.clone(), used_up: false };
+            Decision::Granted { grant, principal, max_tokens, valid_for_ms, section } => {
+                let held = Held::new(grant, &self.outgoing);
                 let until = Instant::now() + Duration::from_millis(u64::from(valid_for_ms));
-                Ok(Ok(Grant { held, max_tokens, until, principal }))
+                Ok(Ok(Grant { held, max_tokens, until, principal, section }))
             }
         }
     }
@@ -269,7 +292,7 @@ impl Gate {
                 Ok(Err(NotGranted::Held { hold, missing, ends_in }))
             }
             (Decision::Granted { grant, .. }, Some(socket)) => {
-                let held = Held { id: grant, outgoing: self.outgoing.clone(), used_up: false };
+                let held = Held::new(grant, &self.outgoing);
                 Ok(Ok(Passage { held, socket }))
             }
             (Decision::Granted { .. } | Decision::Permitted | Decision::LookUp { .. }, _) => Err(Silent),
@@ -289,7 +312,7 @@ impl Gate {
             }
             Decision::LookUp { grant, signed } => {
                 let lookup = signed.lookup().map_err(|_| Silent)?;
-                let held = Held { id: grant, outgoing: self.outgoing.clone(), used_up: false };
+                let held = Held::new(grant, &self.outgoing);
                 Ok(Ok(Ticket { held, signed, lookup }))
             }
             Decision::Granted { .. } | Decision::Permitted => Err(Silent),
@@ -320,6 +343,13 @@ impl Gate {
     async fn decide(&self, asker: Asker, action: Action) -> Result<(Decision, Option<OwnedFd>), Silent> {
         let Asker { token, attested, session } = asker;
         self.ask(Waiting::Decision, |id| ToSentinel::Ask { id, token, attested, session, action }).await
+    }
+
+    /// Asks whether text under a grant in use may leave that has these passages of protected documents in it. Silence is a no.
+    pub async fn disclose(&self, grant: GrantId, passages: &[Disclosed]) -> bool {
+        let passages = passages.iter().map(|one| (one.document, one.fingerprint)).collect();
+        let asked = self.ask(Waiting::Disclosed, |id| ToSentinel::Disclose { id, grant, passages });
+        asked.await.unwrap_or(false)
     }
 
     /// Asks for the receipt of what was done under a grant. `None` if the sentinel refuses.
@@ -390,6 +420,12 @@ async fn listen(
             ToWorker::Receipt(id, receipt) => answer(&waiting, id, |w| {
                 if let Waiting::Receipt(sender) = w {
                     drop(sender.send(receipt))
+                }
+            }),
+            ToWorker::Disclosed(id, allowed) => answer(&waiting, id, |w| {
+                if let Waiting::Disclosed(sender) = w {
+                    // Whoever asked may have hung up.
+                    let _ = sender.send(allowed);
                 }
             }),
             ToWorker::People(id, told) => answer(&waiting, id, |w| {

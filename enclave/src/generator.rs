@@ -15,6 +15,7 @@ use adyton_engine::{
     Settings, StartError, Usage,
 };
 use adyton_guardrail::{Prompt, Screened, Text};
+use adyton_wire::control::GrantId;
 use std::collections::{HashMap, HashSet};
 use std::sync::mpsc as sync;
 use std::sync::{Arc, Mutex};
@@ -77,6 +78,11 @@ impl TokenStream {
     /// The next event and the number of its answer; `None` if the engine's thread is gone.
     pub async fn next(&mut self) -> Option<(usize, Event)> {
         self.events.recv().await
+    }
+
+    /// The grant in use.
+    pub fn grant(&self) -> GrantId {
+        self.spent.id()
     }
 
     /// Tokens of the rendered prompt.

@@ -98,7 +98,7 @@ pub async fn consult(
     })?;
     // Without an encoder the sentinel knows no collection.
     let embedder = house.embedder.as_ref().ok_or_else(|| ApiError::from(no_collection()))?;
-    let (question, _) = screened(house, vec![one(question)]).await?;
+    let (question, _) = screened(house, DEFAULT_SECTION, vec![one(question)]).await?;
     let embedded = embedder.embed(&question).await?;
     let vector = embedded.vectors.first().ok_or_else(ApiError::offline)?.elements();
     let action = Action::Retrieve {
@@ -114,7 +114,7 @@ pub async fn consult(
         return Err(ApiError::offline());
     };
     let read = found.len();
-    let guardrail = house.guardrail.clone();
+    let guardrail = house.guardrails.section(DEFAULT_SECTION).ok_or_else(ApiError::offline)?.clone();
     let kept = tokio::task::spawn_blocking(move || sift(&guardrail, found)).await;
     let (kept, verdict) = kept.map_err(|_panicked| ApiError::offline())?;
     let bytes = kept.iter().map(|passage| passage.text.len()).sum();
@@ -145,7 +145,7 @@ pub async fn take_in(
         return Err(wrong(message));
     }
     let pieces = cut.into_iter().filter_map(|range| sent.text.get(range)).map(|piece| one(piece.to_owned()));
-    let (pieces, _) = screened(house, pieces.collect()).await?;
+    let (pieces, _) = screened(house, DEFAULT_SECTION, pieces.collect()).await?;
     let embedded = embedder.embed(&pieces).await?;
     let passages =
         (0..).zip(pieces.iter().zip(&embedded.vectors)).map(|(ordinal, (piece, vector))| Written {
@@ -179,6 +179,9 @@ pub async fn take_in(
     }
 }
 
+/// The section by which documents are screened before they are part of a prompt: the default. The prompt is screened again, by
+/// the section of its grant.
+const DEFAULT_SECTION: u16 = 0;
 /// The purpose of whoever writes documents and says none. A pack that declares contexts declares it, too.
 const PURPOSE: &str = "ingest";
 

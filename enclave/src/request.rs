@@ -3,7 +3,7 @@
 //! This file joins the parts and nothing else. Each arrow is a value with one maker, and the next step takes it:
 //! leaving a step out does not compile.
 
-use crate::answer::{self, Body, Inputs, Manner, whole};
+use crate::answer::{self, Body, Exit, Manner, whole};
 use crate::api;
 use crate::api::embeddings::EmbeddingRequest;
 use crate::api::error::ApiError;
@@ -17,8 +17,10 @@ use crate::library::{self, Library, Sent};
 use crate::session::AttestedSession;
 use crate::tools::Tools;
 use crate::tools::rounds::{self, Turn};
-use adyton_guardrail::{Guardrail, Prompt, Refused, Screened, Verdict};
-use adyton_wire::control::{Action, MAX_TOKEN, Token};
+use adyton_guardrail::{
+    Examined, Guardrails, Instructions, Passed, Prompt, Refused, Role, Screened, Verdict, Watch,
+};
+use adyton_wire::control::{Action, MAX_TOKEN, Screened as Told, Token};
 use bytes::Bytes;
 use hyper::{Response, StatusCode};
 use std::sync::Arc;
@@ -31,8 +33,8 @@ pub struct House {
     pub name: String,
     /// The sentinel.
     pub gate: Gate,
-    /// What enters and what leaves is screened here.
-    pub guardrail: Guardrail,
+    /// What enters and what leaves is screened here, by the section that a grant names.
+    pub guardrails: Guardrails,
     /// The engine.
     pub generator: Generator,
     /// The right to generate.
@@ -85,15 +87,17 @@ pub async fn chat(
     let mut turns = 0;
     loop {
         let manner = Manner { stream: asked.stream, calls: asked.form.calls() };
-        let (tokens, verdict) = begin(house, &asker, &asked, &untrusted.body).await?;
-        let inputs = Inputs { verdict, sources: sources.clone() };
+        // What persons would be shown: later turns have more than the client sent.
+        let shown = if turns == 0 { untrusted.body.clone() } else { rounds::transcript(&asked.prompt) };
+        let (tokens, exit) = begin(house, &asker, &asked, &shown, &untrusted.body).await?;
+        let exit = Exit { sources: sources.clone(), ..exit };
         if !asked.inside {
-            return answer::respond(house, tokens, inputs, manner, &untrusted.body).await;
+            return answer::respond(house, tokens, exit, manner, &untrusted.body).await;
         }
-        match rounds::listen(house, tokens, manner.calls).await {
+        match rounds::listen(house, &exit, tokens, manner.calls).await {
             Turn::Words(tokens) => {
                 let manner = Manner { calls: None, ..manner };
-                return answer::respond(house, tokens, inputs, manner, &untrusted.body).await;
+                return answer::respond(house, tokens, exit, manner, &untrusted.body).await;
             }
             Turn::Calls(said) => {
                 rounds::answer_calls(house, &asker, &asked.purpose, &mut asked.prompt, &said).await?;
@@ -105,39 +109,93 @@ pub async fn chat(
     }
 }
 
-/// Asks for a grant, screens the prompt and begins to generate.
+/// Asks for a grant, screens the prompt and begins to generate. `shown` is what persons read, where they must approve.
 async fn begin(
     house: &Arc<House>,
     asker: &Asker,
     asked: &ChatRequest,
+    shown: &Bytes,
     body: &Bytes,
-) -> Result<(TokenStream, Verdict), ApiError> {
-    let action = Action::Generate {
+) -> Result<(TokenStream, Exit), ApiError> {
+    let action = |request: &Bytes, held: Vec<String>| Action::Generate {
         model: asked.model.clone(),
         purpose: asked.purpose.clone(),
         max_tokens: asked.max_tokens.saturating_mul(asked.answers),
         prompt_bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
-        request: digest(body),
+        request: digest(request),
         untrusted: asked.unvouched,
+        held,
     };
-    let grant = granted(house, asker.clone(), action, body).await?;
+    let grant = granted(house, asker.clone(), action(body, Vec::new()), body).await?;
     let answers = asked.answers as usize;
     let places = house.generator.places(&grant, answers)?;
+    let (grant, section, passed) = match examined(house, grant, asked).await? {
+        (grant, section, Examined::Clear(passed)) => (grant, section, passed),
+        (grant, section, Examined::Held(held)) => {
+            // This one was for a prompt with nothing in it that waits; the sentinel decides anew.
+            grant.refuse(told(held.verdict()));
+            let detectors = held.detectors().into_iter().map(str::to_owned).collect();
+            let approved = granted(house, asker.clone(), action(shown, detectors), shown).await?;
+            if approved.section() != section {
+                return Err(ApiError::offline());
+            }
+            (approved, section, held.lift())
+        }
+    };
+    let guardrail = house.guardrails.section(section).ok_or_else(ApiError::offline)?.clone();
+    let Passed { prompt, verdict, restore } = passed;
+    let exit =
+        Exit { guardrail, restore, input: verdict, watch: watch(house, section, &prompt)?, sources: None };
     let (sampling, limit, session) = (asked.sampling.clone(), asked.limit, asker.session);
-    let (prompt, form) = (asked.prompt.clone(), asked.form.clone());
-    let working = Arc::clone(house);
-    // Screening and encoding take long for a long prompt; this thread serves every connection and the lease.
+    let (form, working) = (asked.form.clone(), Arc::clone(house));
     let begun = tokio::task::spawn_blocking(move || {
-        let (prompt, verdict) = working.guardrail.screen(prompt).map_err(refused)?;
         let sampling = match form.shape()? {
             Some(shape) => sampling.shape(shape),
             None => sampling,
         };
         let asked_for = Asked { sampling, limit, answers, session };
-        let tokens = working.generator.generate(places, grant, &prompt, asked_for)?;
-        Ok::<_, ApiError>((tokens, verdict))
+        Ok::<_, ApiError>(working.generator.generate(places, grant, &prompt, asked_for)?)
     });
-    begun.await.map_err(|_panicked| ApiError::offline())?
+    let tokens = begun.await.map_err(|_panicked| ApiError::offline())??;
+    Ok((tokens, exit))
+}
+
+/// Screens what the engine would get, by the section that the grant names. A refusal gives the grant back, and says why.
+async fn examined(
+    house: &Arc<House>,
+    grant: Grant,
+    asked: &ChatRequest,
+) -> Result<(Grant, u16, Examined), ApiError> {
+    let section = grant.section();
+    let (working, prompt, beside) = (Arc::clone(house), asked.prompt.clone(), asked.beside.clone());
+    // Screening and encoding take long for a long prompt; this thread serves every connection and the lease.
+    let examined = tokio::task::spawn_blocking(move || {
+        let guardrail = working.guardrails.section(section)?;
+        Some(guardrail.examine(prompt, &beside))
+    });
+    let examined = examined.await.ok().flatten().ok_or_else(ApiError::offline)?;
+    match examined {
+        Ok(examined) => Ok((grant, section, examined)),
+        Err(refusal) => {
+            if let Refused::Blocked(verdict) = &refusal {
+                grant.refuse(told(verdict));
+            }
+            Err(refused(refusal))
+        }
+    }
+}
+
+/// What looks for protected material in the answers, the instructions of this prompt among it.
+fn watch(house: &House, section: u16, prompt: &Screened<Prompt>) -> Result<Watch, ApiError> {
+    let salt = answer::random().ok_or_else(ApiError::offline)?;
+    let system = prompt.get().messages.iter().filter(|message| message.role == Role::System);
+    let instructions = Instructions::of(system.map(|message| message.content.expose()), &salt);
+    house.guardrails.watch(section, &Arc::new(instructions)).ok_or_else(ApiError::offline)
+}
+
+/// A verdict, for the sentinel.
+pub(crate) fn told(verdict: &Verdict) -> Told {
+    Told { findings: u8::try_from(verdict.findings.len()).unwrap_or(u8::MAX), score: verdict.score }
 }
 
 /// The sentinel's grant.
@@ -182,7 +240,7 @@ pub async fn embeddings(
         let message = format!("this model has {} dimensions", embedder.width());
         return Err(ApiError::parameter("dimensions", "invalid_value", message));
     }
-    let (texts, verdict) = screened(house, asked.texts).await?;
+    let (texts, verdict) = screened(house, grant.section(), asked.texts).await?;
     let embedded = embedder.embed(&texts).await?;
     let body = api::embeddings::answer(embedder.name(), &embedded.vectors, embedded.tokens, asked.packed);
     answer::sealed(house, grant.spend(), verdict, &untrusted.body, body).await
@@ -208,12 +266,12 @@ pub async fn write_document(
 /// Screens texts, each for itself, beside the thread that serves the connections. With them comes the strictest verdict.
 pub(crate) async fn screened(
     house: &Arc<House>,
+    section: u16,
     texts: Vec<Prompt>,
 ) -> Result<(Vec<Screened<Prompt>>, &'static str), ApiError> {
-    let working = Arc::clone(house);
-    let screen = move || -> Result<Vec<_>, Refused> {
-        texts.into_iter().map(|text| working.guardrail.screen(text)).collect()
-    };
+    let guardrail = house.guardrails.section(section).ok_or_else(ApiError::offline)?.clone();
+    let screen =
+        move || -> Result<Vec<_>, Refused> { texts.into_iter().map(|text| guardrail.screen(text)).collect() };
     let screened = tokio::task::spawn_blocking(screen).await.map_err(|_panicked| ApiError::offline())?;
     let (texts, verdicts): (Vec<_>, Vec<_>) = screened.map_err(refused)?.into_iter().unzip();
     let word = verdicts.iter().map(Verdict::word).find(|word| *word != "pass").unwrap_or("pass");

@@ -18,7 +18,8 @@ use adyton_attestation::reference::{Owner, ReferenceValues};
 use adyton_attestation::tls;
 use adyton_encoder::Encoder;
 use adyton_engine::{Limits, LoadError, Model};
-use adyton_guardrail::{Guardrail, Settings, SettingsError};
+use adyton_fingerprint::{ListError, Protected};
+use adyton_guardrail::{Guardrails, Sections, SettingsError};
 use adyton_wire::channel::{Channel, ChannelError};
 use adyton_wire::control::ToWorker;
 use adyton_wire::manifest::{MAX_ENCODER, MAX_MANIFEST, MAX_POLICY_FILE, Manifest, ManifestError};
@@ -63,6 +64,9 @@ pub enum WorkerError {
     /// The guardrail settings are malformed.
     #[error(transparent)]
     Guardrail(#[from] SettingsError),
+    /// The list of protected documents is malformed.
+    #[error(transparent)]
+    Protected(#[from] ListError),
     /// The reference values for peers are malformed.
     #[error("peers.json: {0}")]
     Peers(String),
@@ -106,12 +110,13 @@ async fn live(socket: OwnedFd, anchor: TrustAnchor, memory: usize) -> Result<(),
     let (start, descriptors) = channel.receive::<ToWorker>().await?;
     let ToWorker::Start { guardrails, peers, tools } = start else { return Err(WorkerError::Protocol) };
     let mut descriptors = descriptors.into_iter();
-    let (Some(weights), Some(manifest)) = (descriptors.next(), descriptors.next()) else {
+    let mut next = || descriptors.next();
+    let (Some(weights), Some(manifest), Some(protected)) = (next(), next(), next()) else {
         return Err(WorkerError::Protocol);
     };
-    let manifest = read_manifest(manifest)?;
+    let manifest = read_file(manifest, MAX_MANIFEST as u64)?;
     let Manifest { model: name, encoder, .. } = Manifest::parse(&manifest)?;
-    let embedder = match (encoder, descriptors.next(), descriptors.next()) {
+    let embedder = match (encoder, next(), next()) {
         (None, None, None) => None,
         (Some(encoder), Some(weights), Some(tokenizer)) => {
             Some(Embedder::start(encoder.name, load_encoder(weights, tokenizer)?)?)
@@ -119,9 +124,11 @@ async fn live(socket: OwnedFd, anchor: TrustAnchor, memory: usize) -> Result<(),
         _ => return Err(WorkerError::Protocol),
     };
     let peers = read_peers(&peers)?;
-    let settings = Settings::parse(&guardrails)?;
+    let sections = Sections::parse(&guardrails)?;
     let model = load_model(weights, memory)?;
-    let guardrail = Guardrail::new(settings, model.control_tokens());
+    let protected =
+        String::from_utf8(read_file(protected, MAX_POLICY_FILE)?).map_err(|_| WorkerError::Protocol)?;
+    let guardrails = Guardrails::new(sections, &Protected::parse(&protected)?, model.control_tokens());
     let key = SessionKey::generate()?;
 
     let lease = Arc::new(Lease::default());
@@ -139,7 +146,7 @@ async fn live(socket: OwnedFd, anchor: TrustAnchor, memory: usize) -> Result<(),
     let house = Arc::new(House {
         name,
         gate,
-        guardrail,
+        guardrails,
         generator,
         lease,
         reading: Semaphore::new(MAX_READING),
@@ -150,10 +157,6 @@ async fn live(socket: OwnedFd, anchor: TrustAnchor, memory: usize) -> Result<(),
     });
     server::serve(house, identity, key.config, sockets).await;
     Ok(())
-}
-
-fn read_manifest(file: OwnedFd) -> Result<Vec<u8>, WorkerError> {
-    read_file(file, MAX_MANIFEST as u64)
 }
 
 /// A memory file's bytes, at most `most` and one.

@@ -144,7 +144,15 @@ fn policies(about: About) -> String {
 fn generate(purpose: &str) -> Action {
     let (model, purpose) = (MODEL_NAME.to_owned(), purpose.to_owned());
     let request = [7; 32];
-    Action::Generate { model, purpose, max_tokens: 100, prompt_bytes: 2000, request, untrusted: false }
+    Action::Generate {
+        model,
+        purpose,
+        max_tokens: 100,
+        prompt_bytes: 2000,
+        request,
+        untrusted: false,
+        held: Vec::new(),
+    }
 }
 
 /// A token for each of a thousand principals, with eight roles each.

@@ -32,6 +32,7 @@ use Who::{Crate, Everyone, Side};
 const ATTESTATION: Who = Crate("adyton-attestation");
 const WIRE: Who = Crate("adyton-wire");
 const DECISION: Who = Crate("adyton-decision");
+const FINGERPRINT: Who = Crate("adyton-fingerprint");
 const GUARDRAIL: Who = Crate("adyton-guardrail");
 const KERNELS: Who = Crate("adyton-kernels");
 const ENGINE: Who = Crate("adyton-engine");
@@ -44,12 +45,12 @@ const RULE: [(Who, &[Who]); 13] = [
     (Side("shared"), &[Side("shared")]),
     (KERNELS, &[]),
     (ENCODER, &[KERNELS]),
-    (GUARDRAIL, &[ENCODER]),
+    (GUARDRAIL, &[ENCODER, FINGERPRINT]),
     (RETRIEVAL, &[GUARDRAIL, ENCODER, WIRE]),
     (BEHAVIOUR, &[WIRE]),
     (ENGINE, &[GUARDRAIL, KERNELS]),
-    (Crate("adyton-enclave"), &[GUARDRAIL, ENGINE, ENCODER, RETRIEVAL, ATTESTATION, WIRE]),
-    (Crate("adyton-sentinel"), &[ATTESTATION, WIRE, DECISION, BEHAVIOUR]),
+    (Crate("adyton-enclave"), &[GUARDRAIL, FINGERPRINT, ENGINE, ENCODER, RETRIEVAL, ATTESTATION, WIRE]),
+    (Crate("adyton-sentinel"), &[ATTESTATION, WIRE, DECISION, FINGERPRINT, BEHAVIOUR]),
     // Never attestation: the host must not be tempted to verify.
     (Side("host"), &[WIRE]),
     (Side("client"), &[Side("shared")]),

@@ -259,6 +259,11 @@ fn guardrail_settings() {
 }
 
 #[test]
+fn protected_list() {
+    explore_named("protected_list");
+}
+
+#[test]
 fn gguf() {
     explore_named("gguf");
 }

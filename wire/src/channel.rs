@@ -19,7 +19,7 @@ use tokio::net::UnixStream;
 /// Largest frame, in bytes: the worker's evidence documents (16 KiB) and the policy files in `Start` fit.
 pub const MAX_FRAME: usize = 128 * 1024;
 /// Most descriptors in one frame.
-pub const MAX_DESCRIPTORS: usize = 4;
+pub const MAX_DESCRIPTORS: usize = 5;
 
 /// Why the channel ended.
 #[derive(Debug, Error)]

@@ -18,8 +18,8 @@ pub type RequestId = u64;
 /// From the sentinel to the worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum ToWorker {
-    /// First message. Carries sealed memory files: the weights, the manifest's bytes, and where the release has an encoder its
-    /// weights and its tokenizer.
+    /// First message. Carries sealed memory files: the weights, the manifest's bytes, `protected.json` of the policy pack, and where
+    /// the release has an encoder its weights and its tokenizer.
     Start {
         /// `guardrails.toml` of the measured policy pack.
         guardrails: String,
@@ -43,6 +43,8 @@ pub enum ToWorker {
     Receipt(RequestId, Option<Vec<u8>>),
     /// The answer to [`ToSentinel::People`].
     People(RequestId, Result<Told, Denial>),
+    /// The answer to [`ToSentinel::Disclose`]: whether the text may leave.
+    Disclosed(RequestId, bool),
 }
 
 /// From the worker to the sentinel.
@@ -90,6 +92,8 @@ pub enum ToSentinel {
     Release {
         /// The grant.
         grant: GrantId,
+        /// What the guardrail found, if that is why.
+        screened: Screened,
     },
     /// Says what came of calling a tool; uses the grant up. No answer.
     Called {
@@ -99,6 +103,15 @@ pub enum ToSentinel {
         bytes: u32,
         /// Whether there was one.
         came: bool,
+    },
+    /// Asks whether text may leave that has passages of protected documents in it. Counted whether it then leaves or not.
+    Disclose {
+        /// Repeated in the answer.
+        id: RequestId,
+        /// The grant under which the text was made.
+        grant: GrantId,
+        /// Document and fingerprint, by their numbers in `protected.json`; at most [`MAX_DISCLOSED`].
+        passages: Vec<(u16, u32)>,
     },
     /// Says what came of a look-up, or of writing; uses the grant up. No answer.
     LookedUp {
@@ -157,6 +170,8 @@ pub enum Action {
         request: [u8; 32],
         /// True if the prompt has text that nobody vouches for: the result of a tool.
         untrusted: bool,
+        /// The detectors whose findings persons must approve before the prompt is read; at most [`MAX_VERDICTS`] words.
+        held: Vec<String>,
     },
     /// To call a tool of the enclave.
     CallTool {
@@ -319,6 +334,8 @@ pub enum Decision {
         max_tokens: u32,
         /// How long it is good, in milliseconds.
         valid_for_ms: u32,
+        /// The section of `guardrails.toml` by which text under it is screened: 0 is the default, then as in the file.
+        section: u16,
     },
     /// A look-up may be made, or a document written, once, as the signed text says.
     LookUp {
@@ -396,7 +413,22 @@ pub struct Account {
     pub verdicts: Vec<(String, String)>,
     /// False if the answer was cut short.
     pub complete: bool,
+    /// What the guardrail found in prompt and answer.
+    pub screened: Screened,
 }
 
+/// What the guardrail saw of one request, for whoever watches behaviour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Screened {
+    /// Detectors that found something.
+    pub findings: u8,
+    /// How near the prompt came to an attack, in percent; 50 is where it is taken for one. 0 also where nobody looked.
+    pub score: u8,
+}
+
+/// Most fingerprints that are asked about at a time: no piece of an answer has more.
+pub const MAX_DISCLOSED: usize = 4096;
 /// Most verdicts in an [`Account`].
 pub const MAX_VERDICTS: usize = 8;
+/// Longest word of a verdict or a detector, in bytes.
+pub const MAX_WORD: usize = 32;

@@ -26,7 +26,7 @@ pub const MAX_WEIGHTS: u64 = 8 << 30;
 pub const MAX_ENCODER: u64 = 256 << 20;
 
 /// The files of a policy pack, all required. Nothing else belongs to one.
-pub const POLICY_FILES: [&str; 11] = [
+pub const POLICY_FILES: [&str; 12] = [
     "adyton.cedarschema",
     "policies.cedar",
     "contexts.toml",
@@ -35,6 +35,7 @@ pub const POLICY_FILES: [&str; 11] = [
     "tools.toml",
     "approvers.json",
     "guardrails.toml",
+    "protected.json",
     "issuers.json",
     "peers.json",
     "auditors.json",

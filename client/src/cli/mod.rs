@@ -10,6 +10,7 @@ pub mod exit;
 mod ingest;
 mod pack;
 mod policy;
+mod protect;
 mod receipt;
 mod reference;
 mod screen;
@@ -138,6 +139,16 @@ enum Command {
         policy: PathBuf,
         /// The release folder, made or overwritten.
         #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Make the list of protected documents of a policy pack: fingerprints, never text.
+    #[command(after_help = "Example:\n  adyton protect confidential/ --out enclave/policy/protected.json")]
+    Protect {
+        /// The folder with the documents, as text files.
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// The list, made or overwritten.
+        #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
     /// Print a completion script for a shell.
@@ -371,6 +382,7 @@ async fn dispatch(anchor: &TrustAnchor, cli: Cli) -> Result<(), Failure> {
         Command::Release { model, name, encoder, policy, out } => {
             commands::release(&model, &name, encoder.files().as_ref(), &policy, &out, json)
         }
+        Command::Protect { folder, out } => protect::protect(&folder, &out, json),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "adyton", &mut std::io::stdout());
             Ok(())

@@ -4,7 +4,7 @@ use crate::canonical::Canonical;
 use crate::injection;
 use crate::input::{Guardrail, ROUNDS};
 use crate::language::language;
-use crate::personal::{self, mask};
+use crate::personal::{self, Names, Restore};
 use crate::secrets;
 use crate::settings::{Action, AttackHandling, Handling, Kinds};
 use crate::span::Span;
@@ -15,81 +15,116 @@ use crate::verdict::Verdict;
 const REDACTED: &str = "[redacted]";
 
 impl Guardrail {
-    /// The text with what was found in it redacted, or a verdict that blocks.
-    pub(crate) fn judge(&self, role: Role, text: Text, verdict: &mut Verdict) -> Text {
+    /// Whether a text is one that must not be read as a whole.
+    pub(crate) fn judge(&self, role: Role, text: &Text, verdict: &mut Verdict) {
         let input = &self.detectors.settings.input;
         // What the application says is what there is to protect.
-        if role != Role::System && is_refused(text.expose(), input.injection) {
-            verdict.note("injection", Action::Block);
+        let attack = match role {
+            Role::System => None,
+            Role::Data => attack(text.expose(), input.injection_in_data, verdict),
+            Role::User | Role::Assistant => attack(text.expose(), input.injection, verdict),
+        };
+        if let Some(action) = attack {
+            verdict.note("injection", action);
         }
         let foreign = |code: &&str| !input.languages.iter().any(|served| served == code);
         if !input.languages.is_empty() && language(text.expose()).filter(foreign).is_some() {
-            verdict.note("languages", Action::Block);
+            verdict.note("languages", input.other_languages.action());
         }
-        self.without_findings(text, verdict)
     }
 
-    /// The text without secrets and personal data, in as many rounds as it takes: where something was taken out, what
-    /// stood beside it may become a finding of its own.
-    fn without_findings(&self, mut text: Text, verdict: &mut Verdict) -> Text {
+    /// Takes secrets and personal data out of the texts, in as many rounds as it takes: where something was taken out, what
+    /// stood beside it may become a finding of its own. Returns what puts masked values back.
+    pub(crate) fn without_findings(&self, texts: &mut [Text], verdict: &mut Verdict) -> Restore {
         let input = &self.detectors.settings.input;
+        let kinds = &input.personal_data;
+        let mut names = Names::over(texts.iter().map(Text::expose));
         for _ in 0..ROUNDS {
             if verdict.blocks() {
-                return text;
+                return Restore::default();
             }
-            let mut next = text.clone();
+            let mut changed = false;
             if let Some(action) = input.secrets.action() {
-                next = without_secrets(next, action, verdict);
+                for text in texts.iter_mut() {
+                    let next = without_secrets(text, action, verdict);
+                    changed |= next != *text;
+                    *text = next;
+                }
             }
-            if input.personal_data.any() {
-                next = without_personal_data(next, &input.personal_data, verdict);
+            if kinds.any() {
+                changed |= without_personal_data(texts, kinds, &mut names, verdict);
             }
-            if next == text {
-                return text;
+            if !changed {
+                return names.restore(|kind| kinds.of(kind) == Handling::Mask);
             }
-            text = next;
         }
         verdict.note("nested_findings", Action::Block);
-        text
+        Restore::default()
     }
 }
 
-fn is_refused(text: &str, handling: AttackHandling) -> bool {
+/// What is to be done about an attack, if the text is one.
+fn attack(text: &str, handling: AttackHandling, verdict: &mut Verdict) -> Option<Action> {
+    if handling == AttackHandling::Pass {
+        return None;
+    }
+    let score = injection::score(text);
+    verdict.score = verdict.score.max(score.percent());
     match handling {
-        AttackHandling::Pass => false,
-        AttackHandling::Block => injection::score(text).is_attack(),
-        AttackHandling::BlockSuspected => injection::score(text).is_suspected(),
+        AttackHandling::Pass => None,
+        AttackHandling::Block => score.is_attack().then_some(Action::Block),
+        AttackHandling::BlockSuspected => score.is_suspected().then_some(Action::Block),
+        AttackHandling::Hold => score.is_attack().then_some(Action::Hold),
+        AttackHandling::HoldSuspected if score.is_attack() => Some(Action::Block),
+        AttackHandling::HoldSuspected => score.is_suspected().then_some(Action::Hold),
     }
 }
 
-/// Personal data becomes placeholders, so that the model can still tell one person's address from another's.
-fn without_personal_data(text: Text, kinds: &Kinds, verdict: &mut Verdict) -> Text {
+/// Personal data becomes placeholders, so that the model can still tell one person's address from another's. What waits
+/// for persons stays as it is. True if a text has changed.
+fn without_personal_data(
+    texts: &mut [Text],
+    kinds: &Kinds,
+    names: &mut Names,
+    verdict: &mut Verdict,
+) -> bool {
     let wanted = |kind: &'static str| kinds.of(kind) != Handling::Pass;
-    let spans = personal::find(text.expose(), wanted);
-    for action in spans.iter().filter_map(|span| kinds.of(span.kind).action()) {
-        verdict.note("personal_data", action);
+    let cut = |span: &Span| kinds.of(span.kind).action() == Some(Action::Redact);
+    let mut found = Vec::with_capacity(texts.len());
+    for text in texts.iter() {
+        let spans = personal::find(text.expose(), wanted);
+        for action in spans.iter().filter_map(|span| kinds.of(span.kind).action()) {
+            verdict.note("personal_data", action);
+        }
+        let forms = Canonical::of(text.expose());
+        let hidden = |form: &str| personal::find(form, wanted).len() > spans.len();
+        if hidden(forms.folded()) || forms.decoded().any(|view| hidden(view.text.expose())) {
+            verdict.note("hidden_personal_data", Action::Block);
+        }
+        found.push((text.clone(), spans.into_iter().filter(cut).collect::<Vec<Span>>()));
     }
-    let forms = Canonical::of(text.expose());
-    let hidden = |form: &str| personal::find(form, wanted).len() > spans.len();
-    if hidden(forms.folded()) || forms.decoded().any(|view| hidden(view.text.expose())) {
-        verdict.note("hidden_personal_data", Action::Block);
+    let found: Vec<(&str, Vec<Span>)> =
+        found.iter().map(|(text, spans)| (text.expose(), spans.clone())).collect();
+    let (masked, changed) = names.mask(&found);
+    for (text, masked) in texts.iter_mut().zip(masked) {
+        *text = masked;
     }
-    if spans.is_empty() { text } else { mask(text.expose(), &spans).text().clone() }
+    !changed.is_empty()
 }
 
-fn without_secrets(text: Text, action: Action, verdict: &mut Verdict) -> Text {
+fn without_secrets(text: &Text, action: Action, verdict: &mut Verdict) -> Text {
     let Ok(spans) = secrets::find(text.expose()) else {
         verdict.note("too_many_keywords", Action::Block);
-        return text;
+        return text.clone();
     };
     spans.iter().for_each(|_| verdict.note("secrets", action));
     // What only shows in another form cannot be cut out of this one.
     let forms = Canonical::of(text.expose());
     let more = |form: &str, than: usize| secrets::find(form).map_or(true, |found| found.len() > than);
     if more(forms.folded(), spans.len()) || forms.decoded().any(|view| more(view.text.expose(), 0)) {
-        verdict.note("hidden_secrets", Action::Block);
+        verdict.note("hidden_secrets", if action == Action::Hold { action } else { Action::Block });
     }
-    replaced(&text, &spans)
+    if action == Action::Redact { replaced(text, &spans) } else { text.clone() }
 }
 
 fn replaced(text: &Text, spans: &[Span]) -> Text {

@@ -24,22 +24,27 @@ mod judge;
 mod language;
 mod output;
 mod personal;
+mod protected;
 mod secrets;
+mod sections;
 mod settings;
 mod span;
 mod text;
 mod verdict;
 
 pub use canonical::{Canonical, Evidence, Layer, View};
-pub use input::Guardrail;
+pub use input::{Examined, Guardrail, Guardrails, Held, Passed};
 pub use language::{language, languages, likely_language};
 pub use output::{Output, OutputScreen, Released};
 pub use personal::{
-    Masked, candidates as personal_candidates, find as find_personal, kinds as personal_kinds, mask,
+    Masked, Restore, candidates as personal_candidates, find as find_personal, kinds as personal_kinds, mask,
 };
+pub use protected::{Disclosed, Documents, Instructions, Watch};
 pub use secrets::{TooManyKeywords, find as find_secrets};
+pub use sections::Sections;
 pub use settings::{
-    Action, AttackHandling, Handling, InputSettings, Kinds, Settings, SettingsError, StageSettings,
+    Action, AttackHandling, Guarded, Handling, InputSettings, Kinds, Settings, SettingsError, StageSettings,
+    WholeHandling,
 };
 pub use span::Span;
 pub use text::{Message, Prompt, Role, Screened, Text};

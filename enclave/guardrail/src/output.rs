@@ -9,7 +9,7 @@
 
 use crate::detect::Look;
 use crate::input::Guardrail;
-use crate::personal;
+use crate::personal::{self, Placeholder, Restore};
 use crate::secrets::{HOT, Sight, Watch};
 use crate::settings::{Action, Handling};
 use crate::text::Text;
@@ -79,19 +79,32 @@ pub struct OutputScreen {
     secrets: Watch,
     personal: personal::Watch,
     verdict: Verdict,
+    restore: Restore,
+    /// Let go, and perhaps the beginning of a placeholder.
+    waiting: Text,
+    restored: bool,
 }
 
 impl OutputScreen {
     /// A screen for one answer.
     pub fn new(guardrail: Guardrail) -> Self {
+        OutputScreen::restoring(guardrail, Restore::default())
+    }
+
+    /// A screen for one answer to whoever sent the prompt: what was masked in it is put back, after the detectors have
+    /// seen the answer. What is put back was his before.
+    pub fn restoring(guardrail: Guardrail, restore: Restore) -> Self {
         OutputScreen {
+            restore,
+            waiting: Text::from(""),
+            restored: false,
             guardrail,
             held: Text::from(""),
             past: Text::from(""),
             decided: 0,
             secrets: Watch::default(),
             personal: personal::Watch::default(),
-            verdict: Verdict { stage: Stage::Output, findings: Vec::new() },
+            verdict: Verdict { stage: Stage::Output, findings: Vec::new(), score: 0 },
         }
     }
 
@@ -109,6 +122,37 @@ impl OutputScreen {
     /// What the screen found so far.
     pub fn verdict(&self) -> &Verdict {
         &self.verdict
+    }
+
+    /// Whether all that left is as the model said it.
+    pub fn is_unchanged(&self) -> bool {
+        self.verdict.findings.is_empty() && !self.restored
+    }
+
+    /// Puts masked values back. What may still become a placeholder waits.
+    fn put_back(&mut self, clear: String, more: bool) -> Text {
+        if self.restore.is_empty() {
+            return Text::from(clear);
+        }
+        let whole = Text::from([self.waiting.expose(), &clear].concat());
+        let (mut text, mut rest) = (String::with_capacity(whole.expose().len()), whole.expose());
+        while let Some(c) = rest.chars().next() {
+            let step = match self.restore.at(rest, more) {
+                Placeholder::NeedsMore => break,
+                Placeholder::None => {
+                    text.push(c);
+                    c.len_utf8()
+                }
+                Placeholder::For(length, value) => {
+                    text.push_str(value.expose());
+                    self.restored = true;
+                    length
+                }
+            };
+            rest = rest.get(step..).unwrap_or_default();
+        }
+        self.waiting = Text::from(rest);
+        Text::from(text)
     }
 
     fn release(&mut self, more_to_come: bool) -> Output {
@@ -138,7 +182,7 @@ impl OutputScreen {
         }
         self.held = Text::from(whole.expose().get(at..).unwrap_or_default());
         self.past = Text::from(whole.expose().get(before(whole.expose(), at)..at).unwrap_or_default());
-        Output::Clear(Released { text: Text::from(clear) })
+        Output::Clear(Released { text: self.put_back(clear, more_to_come) })
     }
 
     /// What there is at `at`: the detectors of single positions decide first.

@@ -4,13 +4,26 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 /// Text of a person or of the model. `Debug` prints its length; the bytes are wiped on drop.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Text(Zeroizing<String>);
 
 impl Text {
     /// The text itself, for whoever processes it. Never hand it to a log, an error or a metric.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+/// By bytes, for tables.
+impl Ord for Text {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.expose().cmp(other.expose())
+    }
+}
+
+impl PartialOrd for Text {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -41,6 +54,8 @@ pub enum Role {
     User,
     /// An earlier answer, as the client repeats it.
     Assistant,
+    /// Text that nobody vouches for: the result of a tool, a document. Templates see it as the user's.
+    Data,
 }
 
 impl Role {
@@ -48,7 +63,7 @@ impl Role {
     pub fn as_str(self) -> &'static str {
         match self {
             Role::System => "system",
-            Role::User => "user",
+            Role::User | Role::Data => "user",
             Role::Assistant => "assistant",
         }
     }

@@ -30,6 +30,8 @@ pub struct Verdict {
     pub stage: Stage,
     /// Everything found, in the detectors' order. Empty means pass.
     pub findings: Vec<Finding>,
+    /// How near the text came to an attack, in percent: 50 is where it is taken for one.
+    pub score: u8,
 }
 
 impl Verdict {
@@ -38,12 +40,23 @@ impl Verdict {
         self.findings.iter().any(|f| f.action == Action::Block)
     }
 
-    /// One word for the receipt: `pass`, `redact` or `block`.
+    /// True if some finding waits for persons.
+    pub fn holds(&self) -> bool {
+        self.findings.iter().any(|f| f.action == Action::Hold)
+    }
+
+    /// The detectors whose findings wait for persons, each once.
+    pub fn held(&self) -> Vec<&'static str> {
+        self.findings.iter().filter(|f| f.action == Action::Hold).map(|f| f.detector).collect()
+    }
+
+    /// One word for the receipt: `pass`, `redact`, `hold` (persons approved it) or `block`.
     pub fn word(&self) -> &'static str {
-        match (self.blocks(), self.findings.is_empty()) {
-            (true, _) => "block",
-            (false, false) => "redact",
-            (false, true) => "pass",
+        match (self.blocks(), self.holds(), self.findings.is_empty()) {
+            (true, _, _) => "block",
+            (false, true, _) => "hold",
+            (false, false, false) => "redact",
+            (false, false, true) => "pass",
         }
     }
 }

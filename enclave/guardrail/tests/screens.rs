@@ -9,9 +9,11 @@ use proptest::prelude::*;
 fn settings(action: &str) -> Settings {
     Settings::parse(&format!(
         "max_prompt_bytes = 1000\nmax_messages = 3\nhidden_characters = \"{action}\"\n\
-         control_tokens = \"{action}\"\naccess_keys = \"{action}\"\n\
+         control_tokens = \"{action}\"\naccess_keys = \"{action}\"\npersons = 1\n\
          [input]\nsecrets = \"pass\"\npersonal_data = {{ default = \"pass\" }}\n\
-         injection = \"pass\"\nlanguages = []\n[output]\nsecrets = \"{action}\"\npersonal_data = {{ default = \"pass\" }}"
+         injection = \"pass\"\ninjection_in_data = \"pass\"\n\
+         languages = []\nother_languages = \"block\"\n[output]\nsecrets = \"{action}\"\npersonal_data = {{ default = \"pass\" }}\n\
+         protected = \"block\"\ninstructions = \"block\"\n"
     ))
     .unwrap()
 }

@@ -345,6 +345,7 @@ mod tests {
             prompt_bytes: 10,
             request: [0; 32],
             untrusted: false,
+            held: Vec::new(),
         }
     }
 

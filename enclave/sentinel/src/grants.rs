@@ -77,6 +77,11 @@ impl Grants {
         self.open.get(&id).map(|(granted, _)| granted.kind)
     }
 
+    /// An open grant.
+    pub fn get_mut(&mut self, id: GrantId, now: Instant) -> Option<&mut Granted> {
+        self.open.get_mut(&id).filter(|(_, until)| *until > now).map(|(granted, _)| granted)
+    }
+
     /// Uses a grant up. `None` if it was never given, was used before, or is over.
     pub fn consume(&mut self, id: GrantId, now: Instant) -> Option<Granted> {
         let (granted, until) = self.open.remove(&id)?;

@@ -37,6 +37,8 @@ pub struct Release {
     pub weights: OwnedFd,
     /// Sealed memory file with the manifest's bytes.
     pub manifest_file: OwnedFd,
+    /// `protected.json`, for the worker, as a sealed memory file.
+    pub protected_file: OwnedFd,
     /// The encoder's files, if there is one.
     pub encoder: Option<EncoderFiles>,
 }
@@ -116,7 +118,9 @@ pub async fn load(transport: &Transport, nsm: &mut dyn Nsm) -> Result<Release, R
         None => None,
     };
     let manifest_file = sealed("adyton-manifest", |file| file.write_all(&bytes))?;
-    Ok(Release { manifest_sha384, manifest, policy, weights, manifest_file, encoder })
+    let protected = policy.get("protected.json").map(Vec::as_slice).unwrap_or_default();
+    let protected_file = sealed("adyton-protected", |file| file.write_all(protected))?;
+    Ok(Release { manifest_sha384, manifest, policy, weights, manifest_file, protected_file, encoder })
 }
 
 impl Release {

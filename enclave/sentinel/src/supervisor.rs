@@ -19,7 +19,7 @@ use crate::transport::{Accepted, Listener, Transport};
 use crate::watch::LESSONS;
 use adyton_attestation::binding::{EXPORTER_LEN, Role, SessionBinding, spki_sha384};
 use adyton_wire::channel::{self, Channel, ChannelError};
-use adyton_wire::control::{Decision, Denial, ToSentinel, ToWorker};
+use adyton_wire::control::{Decision, Denial, Screened, ToSentinel, ToWorker};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -207,8 +207,9 @@ impl Supervisor {
             peers: self.release.text("peers.json"),
             tools: self.desk.borrow().tools().list(),
         };
-        let mut files = vec![self.release.weights.as_fd(), self.release.manifest_file.as_fd()];
-        if let Some(encoder) = &self.release.encoder {
+        let Release { weights, manifest_file, protected_file, encoder, .. } = &self.release;
+        let mut files = vec![weights.as_fd(), manifest_file.as_fd(), protected_file.as_fd()];
+        if let Some(encoder) = encoder {
             files.extend([encoder.weights.as_fd(), encoder.tokenizer.as_fd()]);
         }
         worker.send(&start, &files).await?;
@@ -306,10 +307,14 @@ impl Supervisor {
                 return worker.send(&ToWorker::People(id, told), &[]).await;
             }
             ToSentinel::Called { grant, bytes, came } => self.desk.borrow_mut().called(grant, bytes, came),
+            ToSentinel::Disclose { id, grant, passages } => {
+                let allowed = self.desk.borrow_mut().disclose(grant, &passages);
+                return worker.send(&ToWorker::Disclosed(id, allowed), &[]).await;
+            }
             ToSentinel::LookedUp { grant, passages, bytes, dropped, came } => {
                 self.desk.borrow_mut().looked_up(grant, &Found { passages, bytes, dropped, came });
             }
-            ToSentinel::Release { grant } => self.desk.borrow_mut().release(grant),
+            ToSentinel::Release { grant, screened } => self.desk.borrow_mut().release(grant, screened),
             ToSentinel::Seal { id, grant, account } => {
                 let sealed = self.desk.borrow_mut().seal(grant, account);
                 match sealed {
@@ -347,7 +352,7 @@ impl Supervisor {
                 decision
             } else {
                 if let Decision::Granted { grant, .. } | Decision::LookUp { grant, .. } = decision {
-                    desk.borrow_mut().release(grant);
+                    desk.borrow_mut().release(grant, Screened::default());
                 }
                 if !kept {
                     log.refuse();

@@ -17,13 +17,8 @@ const MAX_REASON: usize = 240;
 #[derive(Debug, Error)]
 pub enum ToolsError {
     /// Not the TOML expected.
-    #[error("tools.toml: line {line}: {reason}")]
-    Syntax {
-        /// Where.
-        line: usize,
-        /// What is wrong.
-        reason: String,
-    },
+    #[error("tools.toml: {0}")]
+    Syntax(String),
     /// More than the worker is handed.
     #[error("tools.toml names {0} tools, the limit is {MAX_TOOLS}")]
     TooMany(usize),
@@ -50,11 +45,8 @@ impl Tools {
     /// # Errors
     /// [`ToolsError`]
     pub fn parse(text: &str) -> Result<Tools, ToolsError> {
-        let tools: BTreeMap<String, Tool> = toml::from_str(text).map_err(|error| {
-            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-            let line = before.matches('\n').count().saturating_add(1);
-            ToolsError::Syntax { line, reason: error.message().chars().take(MAX_REASON).collect() }
-        })?;
+        let tools: BTreeMap<String, Tool> =
+            toml::from_str(text).map_err(|error| ToolsError::Syntax(placed(text, &error)))?;
         if tools.len() > MAX_TOOLS {
             return Err(ToolsError::TooMany(tools.len()));
         }
@@ -80,6 +72,14 @@ impl Tools {
     pub fn list(&self) -> Vec<(String, Tool)> {
         self.0.iter().map(|(name, tool)| (name.clone(), tool.clone())).collect()
     }
+}
+
+/// What is wrong in TOML, with its line.
+pub(crate) fn placed(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count().saturating_add(1);
+    let reason: String = error.message().chars().take(MAX_REASON).collect();
+    format!("line {line}: {reason}")
 }
 
 #[cfg(test)]
@@ -123,8 +123,8 @@ mod tests {
         assert!(read.get("trains").is_none());
         let fault = Tools::parse(&flights.replace("{number}", "{date}")).unwrap_err().to_string();
         assert!(fault.starts_with("tools.toml: flights: each {name}"), "{fault}");
-        let unknown = Tools::parse(&flights.replace("private", "secret")).unwrap_err();
-        assert!(matches!(unknown, ToolsError::Syntax { line: 9, .. }), "{unknown}");
+        let unknown = Tools::parse(&flights.replace("private", "secret")).unwrap_err().to_string();
+        assert!(unknown.starts_with("tools.toml: line 9: "), "{unknown}");
         let named = flights.replace("[flights", "[\"Flights!\"");
         assert!(matches!(Tools::parse(&named).unwrap_err(), ToolsError::Name));
         let many: String = (0..=MAX_TOOLS).map(|n| flights.replace("[flights", &format!("[t{n}"))).collect();

@@ -12,7 +12,7 @@
 
 use adyton_attestation::Timestamp;
 use adyton_behaviour::{Action as Seen, Event, Learned, Lesson, Response, Settings, Watcher};
-use adyton_wire::control::{Account, Action};
+use adyton_wire::control::{Account, Action, Screened};
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::collections::BTreeSet;
@@ -169,6 +169,16 @@ impl Watch {
 pub fn answered(event: &mut Event, account: &Account, took: Duration) {
     event.response_bytes = Some(u32::try_from(account.response_bytes).unwrap_or(u32::MAX));
     event.duration_ms = Some(u32::try_from(took.as_millis()).unwrap_or(u32::MAX));
-    let found = account.verdicts.iter().filter(|(_, word)| word != "pass").count();
-    event.findings = Some(u8::try_from(found).unwrap_or(u8::MAX));
+    screened(event, account.screened);
+}
+
+/// What the guardrail saw, as the worker says.
+pub fn screened(event: &mut Event, screened: Screened) {
+    event.findings = Some(screened.findings);
+    let prompt = (screened.score > 0).then(|| f32::from(screened.score.min(100)) / 100.0);
+    // What the ledger of disclosures says of the answer may be in it already.
+    event.guard_score = match (event.guard_score, prompt) {
+        (Some(one), Some(other)) => Some(one.max(other)),
+        (one, other) => one.or(other),
+    };
 }

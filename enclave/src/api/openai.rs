@@ -13,6 +13,7 @@ use adyton_wire::tools::{MAX_NAME, MAX_TOOLS};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// The purpose of a request that names none (`metadata.purpose`).
 pub const DEFAULT_PURPOSE: &str = "general";
@@ -45,6 +46,8 @@ pub struct ChatRequest {
     pub model: String,
     /// The conversation.
     pub prompt: Prompt,
+    /// What else of the request reaches the engine as text: stop strings, schemas, declared tools.
+    pub beside: Vec<Text>,
     /// How to sample; how much is the grant's business.
     pub sampling: Sampling,
     /// How many answers.
@@ -115,9 +118,8 @@ struct RawMessage {
     content: Option<Content>,
     refusal: Option<Value>,
     tool_calls: Option<Vec<RawCall>>,
-    /// Which call a tool's answer is to: the order says it to the model.
-    #[serde(rename = "tool_call_id")]
-    _tool_call_id: Option<String>,
+    /// Which call a tool's answer is to.
+    tool_call_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -214,6 +216,7 @@ impl ChatRequest {
         raw.refuse_unsupported()?;
         let inside = raw.take_own_tools(own)?;
         let form = raw.form()?;
+        let beside = beside(&raw, &form, inside);
         let asked = raw.max_completion_tokens.or(raw.max_tokens);
         Ok(ChatRequest {
             sampling: raw.sampling()?,
@@ -223,6 +226,7 @@ impl ChatRequest {
             stream: raw.stream.unwrap_or(false).then(|| raw.stream_options.unwrap_or_default()),
             prompt: prompt(raw.messages, &form)?,
             form,
+            beside,
             inside,
             model: raw.model,
             answers: raw.n.unwrap_or(1),
@@ -407,6 +411,21 @@ pub(crate) fn purpose(metadata: Option<&Map<String, Value>>) -> Result<String, A
     }
 }
 
+/// The texts that the engine gets beside the conversation. The enclave's own tools are measured.
+fn beside(raw: &Raw, form: &Form, inside: bool) -> Vec<Text> {
+    let stops = match &raw.stop {
+        None => Vec::new(),
+        Some(Stop::One(stop)) => vec![stop.clone()],
+        Some(Stop::Many(stops)) => stops.clone(),
+    };
+    let declared = match form {
+        Form::Schema(schema) => vec![tools::words(schema)],
+        Form::Tools(tools) if !inside => tools.words(),
+        Form::Free | Form::Object | Form::Tools(_) => Vec::new(),
+    };
+    stops.into_iter().chain(declared).map(Text::from).collect()
+}
+
 /// The collection that a request names (`metadata.collection`), and how many passages of it (`metadata.passages`).
 fn wanted(metadata: Option<&Map<String, Value>>) -> Result<Option<Wanted>, ApiError> {
     let given = |name: &str| metadata.and_then(|m| m.get(name));
@@ -437,9 +456,14 @@ fn wanted(metadata: Option<&Map<String, Value>>) -> Result<Option<Wanted>, ApiEr
 fn prompt(raw: Vec<RawMessage>, form: &Form) -> Result<Prompt, ApiError> {
     let mut messages: Vec<Message> = Vec::with_capacity(raw.len() + 1);
     let mut after_tool = false;
+    let mut called: BTreeMap<String, String> = BTreeMap::new();
     for raw in raw {
         let from_tool = raw.role == "tool";
-        let message = message(raw)?;
+        for (id, name) in raw.tool_calls.iter().flatten().map(RawCall::named) {
+            called.insert(id.to_owned(), name.to_owned());
+        }
+        let source = raw.tool_call_id.as_ref().and_then(|id| called.get(id));
+        let message = message(raw, source.map_or("a tool", String::as_str))?;
         match messages.last_mut().filter(|_| from_tool && after_tool) {
             // Templates expect turns to alternate.
             Some(last) => {
@@ -459,10 +483,11 @@ fn prompt(raw: Vec<RawMessage>, form: &Form) -> Result<Prompt, ApiError> {
     Ok(Prompt { messages })
 }
 
-fn message(raw: RawMessage) -> Result<Message, ApiError> {
+fn message(raw: RawMessage, source: &str) -> Result<Message, ApiError> {
     let role = match raw.role.as_str() {
         "system" | "developer" => Role::System,
-        "user" | "tool" => Role::User,
+        "user" => Role::User,
+        "tool" => Role::Data,
         "assistant" => Role::Assistant,
         _ => {
             let message = "the role must be system, developer, user, assistant or tool";
@@ -489,7 +514,7 @@ fn message(raw: RawMessage) -> Result<Message, ApiError> {
         None => String::new(),
     };
     let content = match raw.role.as_str() {
-        "tool" => tools::response(&content),
+        "tool" => tools::as_data(source, &content),
         _ => [content, tools::recalled(&calls)?].concat(),
     };
     Ok(Message { role, content: Text::from(content) })
@@ -506,6 +531,8 @@ fn joined(parts: Vec<Part>) -> Result<String, ApiError> {
     Ok(text)
 }
 
+#[cfg(test)]
+mod fields;
 #[cfg(test)]
 mod tests {
     use super::*;

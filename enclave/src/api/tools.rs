@@ -13,6 +13,8 @@ use adyton_guardrail::Released;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+/// Most characters of a source's name.
+const MAX_SOURCE: usize = 64;
 const OPEN: &str = "<tool_call>";
 const CLOSE: &str = "</tool_call>";
 
@@ -74,8 +76,7 @@ pub(crate) struct RawName {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawCall {
-    #[serde(rename = "id")]
-    _id: String,
+    id: String,
     r#type: String,
     function: RawCalled,
 }
@@ -183,6 +184,16 @@ impl Tools {
         )
     }
 
+    /// What is declared, as text: one for each tool.
+    pub(crate) fn words(&self) -> Vec<String> {
+        let one = |tool: &RawTool| {
+            let RawFunction { name, description, parameters, .. } = &tool.function;
+            let parameters = parameters.as_ref().map(words).unwrap_or_default();
+            [name.as_str(), description.as_deref().unwrap_or_default(), &parameters].join("\n")
+        };
+        self.tools.iter().map(one).collect()
+    }
+
     /// The shape of an answer that may call them. Takes its time over large schemas.
     pub(crate) fn shape(&self) -> Result<Shape, ApiError> {
         let one = |tool: &RawTool| Tool {
@@ -209,8 +220,36 @@ impl Tools {
     }
 }
 
+/// All strings of a JSON value, the names in it among them, one a line.
+pub(crate) fn words(value: &Value) -> String {
+    let (mut text, mut open) = (String::new(), vec![value]);
+    while let Some(value) = open.pop() {
+        let mut add = |word: &str| {
+            text.push_str(word);
+            text.push('\n');
+        };
+        match value {
+            Value::String(word) => add(word),
+            Value::Array(list) => open.extend(list.iter().rev()),
+            Value::Object(map) => {
+                map.keys().for_each(|name| add(name));
+                open.extend(map.values());
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+    text
+}
+
 fn wrong(parameter: &str, message: &str) -> ApiError {
     ApiError::parameter(parameter, "invalid_value", message)
+}
+
+impl RawCall {
+    /// Its id, and the function that it calls.
+    pub(crate) fn named(&self) -> (&str, &str) {
+        (&self.id, &self.function.name)
+    }
 }
 
 /// An earlier answer's calls as the model wrote them.
@@ -228,9 +267,14 @@ pub(crate) fn recalled(calls: &[RawCall]) -> Result<String, ApiError> {
     Ok(text)
 }
 
-/// A tool's answer as the model reads it.
-pub(crate) fn response(content: &str) -> String {
-    format!("<tool_response>\n{content}\n</tool_response>")
+/// Text that nobody vouches for, as the model reads it: marked as data, with where it comes from. It cannot write its way
+/// out of the mark, nor begin a call. The name of the source may be anybody's word as well.
+pub(crate) fn as_data(source: &str, text: &str) -> String {
+    let line: String =
+        source.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_SOURCE).collect();
+    let told =
+        format!("[result of {line}]\n{text}").replace("<tool_", "(tool_").replace("</tool_", "(/tool_");
+    format!("<tool_response>\n{told}\n</tool_response>")
 }
 
 impl Call {

@@ -121,6 +121,7 @@ fn to_sentinel() -> Vec<ToSentinel> {
         response_bytes: 400,
         verdicts: vec![("input".into(), "pass".into())],
         complete: true,
+        screened: adyton_wire::control::Screened::default(),
     };
     let generate = Action::Generate {
         model: "m".into(),
@@ -129,6 +130,7 @@ fn to_sentinel() -> Vec<ToSentinel> {
         prompt_bytes: 200_000,
         request: [7; 32],
         untrusted: true,
+        held: Vec::new(),
     };
     let ask =
         |token, action| ToSentinel::Ask { id: 7, token: Token(token), attested: true, session: 1, action };
@@ -156,6 +158,7 @@ fn to_worker() -> Vec<ToWorker> {
         grant: GrantId([8; 16]),
         principal: [9; 32],
         max_tokens: 100,
+        section: 0,
         valid_for_ms: 60_000,
     };
     vec![

@@ -33,7 +33,7 @@ pub use crossing::{blob_request_and_response, control_to_sentinel, hybrid_line, 
 pub use evidence::{attestation_document, cbor_item, receipt, receipt_bundle, reference_values};
 pub use lookup::{lookup_grant, row_rules};
 pub use metrics::{metrics_page, metrics_snapshot};
-pub use policy::{bearer_token, guardrail_settings, issuers};
+pub use policy::{bearer_token, guardrail_settings, issuers, protected_list};
 pub use reference::{log_checkpoint, signed_reference};
 pub use screening::{guardrail_canonical, guardrail_personal};
 pub use shape::shape;
@@ -52,7 +52,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 29] = [
+pub const TARGETS: [Target; 30] = [
     Target { name: "attestation_document", run: attestation_document, seeds: evidence::document_seeds },
     Target { name: "attestation_structure", run: attestation_structure, seeds: structure::seeds },
     Target { name: "cbor_item", run: cbor_item, seeds: evidence::cbor_seeds },
@@ -73,6 +73,7 @@ pub const TARGETS: [Target; 29] = [
     Target { name: "guardrail_canonical", run: guardrail_canonical, seeds: screening::seeds },
     Target { name: "guardrail_personal", run: guardrail_personal, seeds: screening::seeds },
     Target { name: "guardrail_settings", run: guardrail_settings, seeds: policy::settings_seeds },
+    Target { name: "protected_list", run: protected_list, seeds: policy::protected_seeds },
     Target { name: "gguf", run: gguf, seeds: weights::seeds },
     Target { name: "audit_entry", run: audit_entry, seeds: audit::entry_seeds },
     Target { name: "audit_record", run: audit_record, seeds: audit::record_seeds },

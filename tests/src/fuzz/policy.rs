@@ -1,4 +1,4 @@
-//! What the policy pack and an issuer bring: bearer tokens, the list of issuers, guardrail settings.
+//! What the policy pack and an issuer bring: bearer tokens, the list of issuers, guardrail settings, protected documents.
 //!
 //! # Promises
 //! - Of tokens, only those that the issuer signed are accepted; claims are also signed, to reach what reads them.
@@ -11,6 +11,7 @@
 
 use std::sync::LazyLock;
 
+use adyton_fingerprint::{MAX_DOCUMENTS, Protected};
 use adyton_guardrail::{Action, Settings};
 use adyton_sentinel::token::Issuers;
 use adyton_wire::control::{Denial, MAX_TOKEN};
@@ -87,6 +88,25 @@ pub fn guardrail_settings(data: &[u8]) {
     let Ok(settings) = Settings::parse(text) else { return };
     assert!(settings.max_prompt_bytes > 0 && settings.max_messages > 0);
     assert_eq!(Settings::parse(&settings.to_string()), Ok(settings));
+}
+
+/// `protected.json`: what is read is written and read alike, and bounded.
+pub fn protected_list(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(list) = Protected::parse(text) else { return };
+    assert!(list.documents().len() <= MAX_DOCUMENTS);
+    assert!(list.documents().iter().all(|document| !document.fingerprints.is_empty()));
+    assert_eq!(Protected::parse(&list.write()), Ok(list));
+}
+
+pub(super) fn protected_seeds() -> Vec<Vec<u8>> {
+    let mut list = Protected::new([1; 32]);
+    list.add(
+        "a",
+        "A passage that is long enough to be known again, in letters and digits, by whoever meets it.",
+    )
+    .unwrap();
+    vec![list.write().into_bytes(), include_bytes!("../../../enclave/policy/protected.json").to_vec()]
 }
 
 pub(super) fn token_seeds() -> Vec<Vec<u8>> {

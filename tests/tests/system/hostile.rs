@@ -72,10 +72,16 @@ async fn a_grant_is_good_once_whatever_is_done_with_it() {
     assert!(puppet.seal(sealed, account()).await);
     assert!(!puppet.seal(sealed, account()).await, "sealed twice");
     let returned = puppet.grant(&ann, generate("general", 8)).await;
-    puppet.mouth.say(&ToSentinel::Release { grant: returned }).await;
+    puppet
+        .mouth
+        .say(&ToSentinel::Release { grant: returned, screened: adyton_wire::control::Screened::default() })
+        .await;
     assert!(!puppet.seal(returned, account()).await, "given back, then sealed");
     assert!(!puppet.seal(MADE_UP, account()).await, "made up");
-    puppet.mouth.say(&ToSentinel::Release { grant: MADE_UP }).await;
+    puppet
+        .mouth
+        .say(&ToSentinel::Release { grant: MADE_UP, screened: adyton_wire::control::Screened::default() })
+        .await;
     let listed = puppet.ask(&ann, Action::ListModels).await;
     assert_eq!(listed, Decision::Permitted);
     let entries = entries_with(&world, |entries| !of(entries, "models").is_empty()).await;
@@ -306,6 +312,7 @@ when { principal.roles.contains("chat") && context.purpose == "short" };
         prompt_bytes: 1,
         request: [0; 32],
         untrusted: false,
+        held: Vec::new(),
     };
     for (token, attested, action, denial) in [
         (&low, true, generate("restricted", 1), Denial::Forbidden),

@@ -19,6 +19,7 @@ fn letter(request: [u8; 32], max_tokens: u32) -> Action {
         prompt_bytes: 10,
         request,
         untrusted: false,
+        held: Vec::new(),
     }
 }
 

@@ -7,6 +7,7 @@ mod aarm;
 mod attacks;
 mod audit;
 mod bad_packs;
+mod guard;
 mod hostile;
 mod hostile_people;
 mod lies;

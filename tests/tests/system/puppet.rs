@@ -52,6 +52,7 @@ pub(crate) fn generate(purpose: &str, max_tokens: u32) -> Action {
         prompt_bytes: 10,
         request: [7; 32],
         untrusted: false,
+        held: Vec::new(),
     }
 }
 
@@ -64,6 +65,7 @@ pub(crate) fn account() -> Account {
         response_bytes: 10,
         verdicts: vec![("input".into(), "pass".into())],
         complete: true,
+        screened: adyton_wire::control::Screened::default(),
     }
 }
 

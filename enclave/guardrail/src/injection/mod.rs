@@ -45,6 +45,13 @@ impl Score {
         self.value >= self.threshold.attack
     }
 
+    /// The same in percent: 50 at the threshold, and each unit of log odds counts as in a probability.
+    pub fn percent(&self) -> u8 {
+        let odds = (self.value - self.threshold.attack).clamp(-20.0, 20.0);
+        // Between 0 and 100 after rounding.
+        (100.0 / (1.0 + (-odds).exp())).round() as u8
+    }
+
     /// True if it may be one.
     pub fn is_suspected(&self) -> bool {
         self.value >= self.threshold.suspicion

@@ -17,7 +17,8 @@ mod mask;
 mod watch;
 mod world;
 
-pub use mask::{Masked, mask};
+pub use mask::{Masked, Restore, mask};
+pub(crate) use mask::{Names, Placeholder};
 pub(crate) use watch::Watch;
 
 use crate::span::{Span, settle};

@@ -55,6 +55,17 @@ pub enum Event<'a> {
         /// The hold that persons approved, if it took any.
         hold: Option<[u8; 16]>,
     },
+    /// Passages of protected documents were about to be told.
+    Disclosed {
+        /// To whom.
+        principal: [u8; 32],
+        /// Under the grant of which entry.
+        grant: u64,
+        /// Passages that he had not been told before.
+        new: u64,
+        /// Whether they left.
+        allowed: bool,
+    },
     /// A request waits for persons.
     Hold {
         /// Whose.
@@ -259,6 +270,11 @@ impl Event<'_> {
                 "called",
                 Some(*principal),
                 vec![number("grant", *grant), number("bytes", u64::from(*bytes)), flag("came", *came)],
+            ),
+            Event::Disclosed { principal, grant, new, allowed } => (
+                "disclosed",
+                Some(*principal),
+                vec![number("grant", *grant), number("new", *new), flag("allowed", *allowed)],
             ),
             Event::LookedUp { principal, grant, passages, count, bytes: size, dropped, came } => (
                 "looked-up",

@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::decision::{DecisionPoint, Fields, Moment, Permit, Reach, Refusal};
 use crate::grants::{Granted, Grants, Kind, LIFETIME};
 use crate::labels::{Labels, Sessions};
+use crate::ledger::{Ledger, LedgerError};
 use crate::lookups::{Lookups, Terms};
 use crate::metrics::Metrics;
 use crate::people::approvers::{Approvers, ApproversError};
@@ -27,13 +28,14 @@ use crate::people::holds::Subject;
 use crate::people::standing::Reason;
 use crate::people::{Now, People};
 use crate::release::Release;
+use crate::sections::{Chosen, Sections, SectionsError};
 use crate::token::{Issuers, IssuersError, Principal};
 use crate::tools::{Tools, ToolsError};
 use crate::watch::{Request, SettingsError, Watch};
 use adyton_attestation::receipt::ReceiptSigner;
 use adyton_behaviour::{Event, Outcome};
 use adyton_decision::PackError;
-use adyton_wire::control::{Action, Decision, Denial, Token};
+use adyton_wire::control::{Action, Decision, Denial, MAX_VERDICTS, MAX_WORD, Token};
 use adyton_wire::metrics::{Snapshot, State};
 use ring::digest::{Context, SHA256};
 use ring::hmac;
@@ -61,6 +63,12 @@ pub enum DeskError {
     /// The tools were refused.
     #[error(transparent)]
     Tools(#[from] ToolsError),
+    /// The protected documents, or the limits of what is told of them, were refused.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The sections of the guardrail settings were refused.
+    #[error(transparent)]
+    Sections(#[from] SectionsError),
     /// The settings of behaviour were refused.
     #[error("behaviour.toml: {0}")]
     Behaviour(#[from] SettingsError),
@@ -82,6 +90,8 @@ pub struct Desk {
     people: People,
     watch: Watch,
     tools: Tools,
+    sections: Sections,
+    ledger: Ledger,
     lookups: Lookups,
     sessions: Sessions,
     /// The worker's process must end.
@@ -168,6 +178,8 @@ impl Desk {
             people: People::new(approvers, boot, clock.now()),
             watch: Watch::new(behaviour, clock.now()).ok_or(DeskError::Randomness)?,
             tools: Tools::parse(&release.text("tools.toml"))?,
+            sections: Sections::parse(&release.text("guardrails.toml"))?,
+            ledger: Ledger::new(&release.text("protected.json"), &release.text("guardrails.toml"))?,
             lookups: Lookups::new().ok_or(DeskError::Randomness)?,
             sessions: Sessions::default(),
             kill: false,
@@ -273,8 +285,11 @@ impl Desk {
         let event = self.watch.event(Request { principal: pseudonym, session, action, now: now.time });
         let subject = subject(pseudonym, action);
         let moment = self.moment(&event, subject.as_ref(), asked, now);
-        let decided = match self.permit(&principal, action, moment) {
-            Ok(permitted) => self.grant((&principal, permitted), event.clone(), asked, subject.as_ref(), now),
+        let section = self.sections.of(purpose(action), &principal.tenant);
+        let decided = match self.permit(&principal, action, moment, section) {
+            Ok(permitted) => {
+                self.grant((&principal, permitted), event.clone(), asked, subject.as_ref(), (section, now))
+            }
             Err(Refusal::NeedsPersons { persons, policies }) => {
                 let wanted = Wanted { persons, policies, risk: moment.risk };
                 self.hold(&principal, subject, asked, wanted, now).map(|held| (held, None))
@@ -301,8 +316,15 @@ impl Desk {
     }
 
     /// What the policies say. A tool must be permitted, and so must be what leaves for where it reaches.
-    fn permit(&self, principal: &Principal, action: &Action, moment: Moment) -> Result<Permitted, Refusal> {
-        let permit = self.point.decide(principal, action, &self.facts.model, moment)?;
+    fn permit(
+        &self,
+        principal: &Principal,
+        action: &Action,
+        moment: Moment,
+        section: Chosen,
+    ) -> Result<Permitted, Refusal> {
+        let permit = self.point.decide(principal, action, &self.facts.model, moment);
+        let permit = approved(permit, action, moment.approvals, section)?;
         let (mut reach, mut fields) = (None, Fields::default());
         match action {
             Action::CallTool { tool, purpose, argument_bytes, .. } => {
@@ -374,7 +396,7 @@ impl Desk {
         event: Event,
         asked: &Asked<'_>,
         subject: Option<&Subject>,
-        now: Now,
+        (section, now): (Chosen, Now),
     ) -> Result<(Decision, Option<Due>), Denial> {
         if !self.log.is_open() {
             return Err(Denial::AuditUnavailable);
@@ -417,7 +439,10 @@ impl Desk {
                 self.give_back(hold);
                 return Err(Denial::Forbidden);
             }
-            None => Decision::Granted { grant, principal, max_tokens, valid_for_ms },
+            None => {
+                let section = section.number;
+                Decision::Granted { grant, principal, max_tokens, valid_for_ms, section }
+            }
         };
         let Some(placed) = self.log.append(&Entry::Grant { principal, action, attested, hold }) else {
             self.grants.consume(grant, now.instant);
@@ -531,6 +556,50 @@ impl Desk {
     }
 }
 
+/// What persons must approve because the guardrail found it, beside what the policies want persons for.
+fn approved(
+    permit: Result<Permit, Refusal>,
+    action: &Action,
+    approvals: u8,
+    section: Chosen,
+) -> Result<Permit, Refusal> {
+    let Action::Generate { held, .. } = action else { return permit };
+    if held.is_empty() {
+        return permit;
+    }
+    if held.len() > MAX_VERDICTS || held.iter().any(|word| !is_word(word)) {
+        return Err(Refusal::Bounds);
+    }
+    let found = format!("guardrail: {}", held.join(", "));
+    match permit {
+        Ok(permit) if approvals >= section.persons => Ok(permit),
+        Ok(_) => Err(Refusal::NeedsPersons { persons: section.persons, policies: found }),
+        Err(Refusal::NeedsPersons { persons, policies }) => {
+            let policies = format!("{policies}, {found}");
+            Err(Refusal::NeedsPersons { persons: persons.max(section.persons), policies })
+        }
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// A detector's name, as it may be shown to approvers and recorded.
+fn is_word(word: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_lowercase() || b == b'_';
+    (1..=MAX_WORD).contains(&word.len()) && word.bytes().all(fits)
+}
+
+/// The declared purpose.
+fn purpose(action: &Action) -> &str {
+    match action {
+        Action::ListModels => "",
+        Action::Generate { purpose, .. }
+        | Action::CallTool { purpose, .. }
+        | Action::Embed { purpose, .. }
+        | Action::Retrieve { purpose, .. }
+        | Action::Ingest { purpose, .. } => purpose,
+    }
+}
+
 /// What a hold of a request would be for; a list of models is not worth one.
 fn subject(principal: [u8; 32], action: &Action) -> Option<Subject> {
     match action {
@@ -554,8 +623,9 @@ fn terms(action: &Action) -> [u8; 32] {
     };
     match action {
         Action::ListModels => {}
-        Action::Generate { model: _, purpose, max_tokens, prompt_bytes, request: _, untrusted } => {
+        Action::Generate { model: _, purpose, max_tokens, prompt_bytes, request: _, untrusted, held } => {
             named(purpose);
+            held.iter().for_each(|detector| named(detector));
             context.update(&max_tokens.to_be_bytes());
             context.update(&prompt_bytes.to_be_bytes());
             context.update(&[u8::from(*untrusted)]);

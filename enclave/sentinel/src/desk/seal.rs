@@ -7,16 +7,15 @@
 
 use super::{Desk, Entry};
 use crate::grants::{Granted, Kind};
+use crate::ledger::Told;
 use crate::people::standing::Reason;
 use crate::watch;
 use adyton_attestation::receipt::{ReceiptBody, Status};
-use adyton_wire::control::{Account, GrantId, MAX_VERDICTS};
+use adyton_wire::control::{Account, GrantId, MAX_DISCLOSED, MAX_VERDICTS, MAX_WORD, Screened};
 use adyton_wire::lookup::MAX_PASSAGES;
 use ring::digest::{SHA256, digest};
 use std::time::Instant;
 
-/// Longest word in a verdict, in bytes.
-const MAX_WORD: usize = 32;
 /// So many grants used that were never open, or not any more, and the worker is taken for broken. A grant that is over while
 /// its answer is made is no crime, so one is not enough.
 const MAX_FALSE_GRANTS: u32 = 8;
@@ -93,14 +92,36 @@ impl Desk {
     }
 
     /// Takes a grant back that nothing came of. One that is not open changes nothing.
-    pub fn release(&mut self, grant: GrantId) {
-        if let Some(Granted { pseudonym, entry, event, hold, .. }) =
+    pub fn release(&mut self, grant: GrantId, screened: Screened) {
+        if let Some(Granted { pseudonym, entry, mut event, hold, .. }) =
             self.grants.consume(grant, Instant::now())
         {
+            watch::screened(&mut event, screened);
             self.observe(&event);
             self.give_back(hold);
             self.log.append(&Entry::Returned { principal: pseudonym, grant: entry });
         }
+    }
+
+    /// Whether text may leave that has these passages of protected documents in it.
+    pub fn disclose(&mut self, grant: GrantId, passages: &[(u16, u32)]) -> bool {
+        let now = Instant::now();
+        let Some(granted) = self.grants.get_mut(grant, now).filter(|granted| granted.kind == Kind::Answer)
+        else {
+            self.count_false_grant();
+            return false;
+        };
+        let principal = granted.pseudonym;
+        let told = if passages.len() <= MAX_DISCLOSED {
+            self.ledger.ask(&principal, passages, now)
+        } else {
+            Told { allowed: false, suspicion: 1.0, new: 0 }
+        };
+        granted.event.guard_score =
+            Some(granted.event.guard_score.map_or(told.suspicion as f32, |s| s.max(told.suspicion as f32)));
+        let (entry, new, allowed) = (granted.entry, u64::from(told.new), told.allowed);
+        self.log.append(&Entry::Disclosed { principal, grant: entry, new, allowed });
+        allowed
     }
 
     /// What came of calling a tool under a grant; uses it up.

@@ -50,6 +50,8 @@ fn release(more: &str) -> Release {
         ("policies.cedar", include_str!("../../../policy/policies.cedar").to_owned() + more),
         ("behaviour.toml", behaviour),
         ("approvers.json", list(&["ann", "bob"]).to_string()),
+        ("guardrails.toml", include_str!("../../../policy/guardrails.toml").to_owned()),
+        ("protected.json", include_str!("../../../policy/protected.json").to_owned()),
         ("issuers.json", issuers.to_string()),
         ("auditors.json", "[]".to_owned()),
     ];
@@ -67,6 +69,7 @@ fn release(more: &str) -> Release {
         policy: files.map(|(name, text)| (name.to_owned(), text.into_bytes())).into(),
         weights: nothing(),
         manifest_file: nothing(),
+        protected_file: nothing(),
     }
 }
 
@@ -90,6 +93,7 @@ fn ask(desk: &mut Desk, token: &Token) -> Decision {
         prompt_bytes: 100,
         request: [7; 32],
         untrusted: false,
+        held: Vec::new(),
     };
     desk.decide(&Asked { token, attested: false, session: 1, action: &action }).0
 }
@@ -278,6 +282,6 @@ fn one_no_is_final_also_where_no_policy_wants_a_person_any_more() {
     let no = Statement::Vote { boot: *desk.boot(), hold, request: [7; 32], allow: false };
     assert_eq!(cast(&mut desk, 0, &no), Ok(Told::Counted { missing: 0 }));
     assert_eq!(ask(&mut desk, &zoe), Decision::Denied(Denial::Declined));
-    desk.release(grant);
+    desk.release(grant, adyton_wire::control::Screened::default());
     assert_eq!(ask(&mut desk, &zoe), Decision::Denied(Denial::Declined));
 }
