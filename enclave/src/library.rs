@@ -155,7 +155,7 @@ pub async fn take_in(
             vector: vector.elements().to_vec(),
         });
     let title = sent.title.unwrap_or_else(|| sent.document.clone());
-    let document = Document::new(sent.document, title, sent.classification, passages.collect())
+    let document = Document::new(sent.document, title, sent.classification, passages.collect::<Vec<_>>())
         .map_err(|e| wrong(e.to_string()))?;
     let action = Action::Ingest {
         collection: collection.to_owned(),

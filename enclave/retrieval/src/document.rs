@@ -49,9 +49,9 @@ impl Document {
         name: impl Into<String>,
         title: impl Into<String>,
         classification: u8,
-        passages: Vec<Written>,
+        passages: impl Into<Vec<Written>>,
     ) -> Result<Document, Unsound> {
-        let (name, title) = (name.into(), title.into());
+        let (name, title, passages) = (name.into(), title.into(), passages.into());
         let plain = |text: &String| text.len() <= MAX_NAME && !text.contains('\0');
         let sound = |one: &Written| {
             let mut texts = one.fields.iter().flat_map(|(name, value)| [name, value]).chain([&one.text]);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use adyton_retrieval::postgres::DIMENSIONS;
+use adyton_retrieval::document::DIMENSIONS;
 use adyton_tests::postgres::Database;
 use tokio_postgres::Client;
 
