@@ -135,7 +135,7 @@ fn every_edge_keeps_the_rule() {
 #[test]
 fn sides_are_the_top_level_folders() {
     let folder = |side: &str| match side {
-        "shared" => vec!["attestation", "wire", "decision", "homomorphic"],
+        "shared" => vec!["attestation", "wire", "decision", "fingerprint", "homomorphic"],
         other => {
             vec![
                 ["enclave", "host", "client", "deploy", "tests"]

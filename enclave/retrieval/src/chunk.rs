@@ -116,7 +116,8 @@ mod tests {
     #[test]
     fn strange_places_end_in_something() {
         let text = "äöü";
-        for tokens in [vec![0..1], vec![0..100], vec![2..0], vec![4..6, 0..2]] {
+        for places in [&[(0, 1)][..], &[(0, 100)], &[(2, 0)], &[(4, 6), (0, 2)]] {
+            let tokens: Vec<Range<usize>> = places.iter().map(|(start, end)| *start..*end).collect();
             let cut = passages(text, &tokens);
             assert!(cut.iter().all(|range| text.get(range.clone()).is_some()));
         }

@@ -43,7 +43,7 @@ async fn live() -> Result<()> {
     let channel = Channel::new(socket)?;
     let raw = Arc::new(stream(raw)?);
     let (start, files) = channel.receive::<ToWorker>().await?;
-    if !matches!(start, ToWorker::Start { .. }) || files.len() != 2 {
+    if !matches!(start, ToWorker::Start { .. }) || files.len() < 3 {
         bail!("the sentinel did not begin with the release");
     }
     channel.send(&ToSentinel::Ready { spki: SPKI.to_vec() }, &[]).await?;

@@ -156,7 +156,7 @@ pub(crate) async fn airline() -> (Database, Store) {
             })
             .collect();
         let manifest =
-            Document::new(&format!("manifest-{flight}"), &format!("Mrs Secret, {flight}"), 2, passengers)
+            Document::new(format!("manifest-{flight}"), format!("Mrs Secret, {flight}"), 2, passengers)
                 .unwrap();
         insert(&mut store, "air", "reservations", &manifest).await.unwrap();
         let seats: Vec<Written> = (0..4)
@@ -171,11 +171,11 @@ pub(crate) async fn airline() -> (Database, Store) {
                 )
             })
             .collect();
-        let seats = Document::new(&format!("seats-{flight}"), "seats", 1, seats).unwrap();
+        let seats = Document::new(format!("seats-{flight}"), "seats", 1, seats).unwrap();
         insert(&mut store, "air", "seats", &seats).await.unwrap();
         let plan =
             [written(0, &format!("{flight} goes at noon"), &[("flight", flight)], vector(90_000 + number))];
-        let plan = Document::new(&format!("plan-{flight}"), "plan", 0, plan).unwrap();
+        let plan = Document::new(format!("plan-{flight}"), "plan", 0, plan).unwrap();
         insert(&mut store, "air", "flight_plans", &plan).await.unwrap();
     }
     let gold = [written(0, "Passenger LH400-0 is gold", &[("name", "Passenger LH400-0")], vector(1))];

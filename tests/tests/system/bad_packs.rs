@@ -91,7 +91,12 @@ fn lists_of_the_sentinel_that_do_not_parse_stop_the_start() {
 /// These two the worker reads. What it says is heard in a simulation alone; elsewhere its exit code says which file it is.
 #[test]
 fn files_of_the_worker_that_do_not_parse_stop_the_start() {
-    let (said, line) = with_line("guardrails.toml", "surprise = 1");
+    // Its last table, the ledger, is the sentinel's; the first one is the worker's.
+    let (said, _) = with_line("guardrails.toml", "surprise = 1");
+    assert_said(&said, &["guardrails.toml: line ", "unknown field `surprise`", "exit status: 11"]);
+    let text = shipped("guardrails.toml");
+    let line = text.lines().position(|line| line == "[input]").unwrap() + 2;
+    let said = refused("guardrails.toml", text.replacen("[input]", "[input]\nsurprise = 1", 1));
     let place = format!("guardrails.toml: line {line}: ");
     assert_said(&said, &[&place, "unknown field `surprise`", "exit status: 20", "exit status: 13"]);
     let said = refused("peers.json", "[\n\n{]".into());

@@ -206,7 +206,7 @@ async fn an_answer_that_recites_the_applications_instructions_ends_there() {
     for stream in [false, true] {
         let (status, said) = ask(&session, &token, &asked(DOCUMENT, stream)).await;
         assert!(status == 200 && said.contains("content_filter"), "{status} {said}");
-        assert!(!said.contains("Rotterdam"), "{said}");
+        assert!(!said.contains("by nobody else"), "{said}");
         let (status, said) = ask(&session, &token, &asked("You are a helpful assistant.", stream)).await;
         assert!(status == 200 && !said.contains("content_filter"), "{status} {said}");
     }

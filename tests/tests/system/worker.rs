@@ -17,8 +17,8 @@ fn the_running_worker_is_locked_down() {
     let worker = world.descendants("adyton-sim-worker").unwrap()[0];
     let status = fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
     assert_eq!(line(&status, "NoNewPrivs:"), "1");
-    // 2 is SECCOMP_MODE_FILTER (proc(5)); one filter kills, one allows.
-    assert_eq!((line(&status, "Seccomp:"), line(&status, "Seccomp_filters:")), ("2".into(), "2".into()));
+    // 2 is SECCOMP_MODE_FILTER (proc(5)); one filter hides `clone3`, one kills, one allows.
+    assert_eq!((line(&status, "Seccomp:"), line(&status, "Seccomp_filters:")), ("2".into(), "3".into()));
     let limits = fs::read_to_string(format!("/proc/{worker}/limits")).unwrap();
     assert_eq!(line(&limits, "Max core file size"), "0");
 }

@@ -40,10 +40,10 @@ pub enum Unmeasured {
 /// # Errors
 /// [`Unmeasured`]
 pub fn check_process(
-    arguments: impl Iterator<Item = OsString>,
+    mut arguments: impl Iterator<Item = OsString>,
     environment: impl Iterator<Item = (OsString, OsString)>,
 ) -> Result<(), Unmeasured> {
-    if arguments.skip(1).next().is_some() {
+    if arguments.nth(1).is_some() {
         return Err(Unmeasured::Argument);
     }
     let known = |(name, value): (OsString, OsString)| {
