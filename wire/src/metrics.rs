@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(snapshot.encode(), bytes);
         assert_eq!(snapshot.numbers().collect::<Vec<_>>(), (1..=NUMBERS as u64).collect::<Vec<_>>());
         assert_eq!((snapshot.state, snapshot.simulated), (State::Quarantined, true));
-        assert_eq!((snapshot.grants_open, snapshot.denials[0], snapshot.answer.sum_ns), (5, 6, 56));
+        assert_eq!((snapshot.grants_open, snapshot.denials[0], snapshot.answer.sum_ns), (5, 6, 57));
         assert_eq!(SNAPSHOT_LEN, 463);
     }
 
@@ -266,7 +266,7 @@ mod tests {
         let good = Snapshot::default().encode();
         let cases = [
             (0, b'X', Malformed::Header),
-            (4, 2, Malformed::Header),
+            (4, 1, Malformed::Header),
             (5, 4, Malformed::State(4)),
             (6, 2, Malformed::Flag(2)),
         ];

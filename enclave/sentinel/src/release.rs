@@ -220,11 +220,25 @@ fn memory_file(name: &str) -> Result<std::fs::File, ReleaseError> {
     Ok(std::fs::File::from(file))
 }
 
-/// Nobody can change the file any more, neither we nor whoever gets it.
+/// How often sealing is tried, and the pause between two tries.
+const SEAL_TRIES: u32 = 100;
+const SEAL_PAUSE: Duration = Duration::from_millis(20);
+
+/// Nobody can change the file any more, neither we nor whoever gets it. While the kernel itself still holds a page of it, it says
+/// EBUSY (fcntl(2), F_SEAL_WRITE); that passes, and nothing tells when.
 fn seal(file: std::fs::File) -> Result<OwnedFd, ReleaseError> {
     let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
-    rustix::fs::fcntl_add_seals(&file, seals).map_err(|e| ReleaseError::Memory(e.into()))?;
-    Ok(file.into())
+    let mut tries = 1;
+    loop {
+        match rustix::fs::fcntl_add_seals(&file, seals) {
+            Err(rustix::io::Errno::BUSY) if tries < SEAL_TRIES => tries += 1,
+            sealed => {
+                sealed.map_err(|e| ReleaseError::Memory(e.into()))?;
+                return Ok(file.into());
+            }
+        }
+        std::thread::sleep(SEAL_PAUSE);
+    }
 }
 
 fn sealed(
