@@ -10,8 +10,7 @@ BIN := target/release
 model_flag = $(if $(MODEL),--model "$(MODEL)",)
 
 .PHONY: help run serve test build model setup sdk postgres format lint corpus eif eif-twice qemu bench bench-engine bench-blind eval \
-  eval-guardrails \
-  train-guardrail deny clean
+  eval-guardrails train-guardrail deny clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14

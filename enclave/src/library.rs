@@ -278,7 +278,7 @@ fn listed(at: usize, wanted: &Wanted, passage: &Passage) -> Value {
         "ordinal": passage.ordinal,
         "id": passage.id.to_string(),
         "sha256": hex::encode(digest(passage.text.as_bytes())),
-        "score": passage.score,
+        "score": (f64::from(passage.score) * 100.0).round() / 100.0,
     })
 }
 
