@@ -6,7 +6,7 @@ use adyton_wire::channel::Channel;
 use adyton_wire::control::{
     Account, Action, Decision, Denial, GrantId, RequestId, Screened, ToSentinel, ToWorker, Token, Told, Wish,
 };
-use adyton_wire::lookup::{Lookup, SignedLookup};
+use adyton_wire::lookup::Lookup;
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -180,12 +180,11 @@ impl Report {
 /// limits that it signed. Good once.
 ///
 /// ```compile_fail,E0451
-/// let forged = adyton_enclave::gate::Ticket { held: todo!(), signed: todo!(), lookup: todo!() };
+/// let forged = adyton_enclave::gate::Ticket { held: todo!(), lookup: todo!() };
 /// ```
 #[derive(Debug)]
 pub struct Ticket {
     held: Held,
-    signed: SignedLookup,
     lookup: Lookup,
 }
 
@@ -193,11 +192,6 @@ impl Ticket {
     /// What it permits.
     pub fn lookup(&self) -> &Lookup {
         &self.lookup
-    }
-
-    /// The same as the sentinel signed it, for a store that verifies it.
-    pub fn signed(&self) -> &SignedLookup {
-        &self.signed
     }
 
     /// Tells the sentinel what came of it: the passages' names, their size, and how many were read and not used.
@@ -313,7 +307,7 @@ impl Gate {
             Decision::LookUp { grant, signed } => {
                 let lookup = signed.lookup().map_err(|_| Silent)?;
                 let held = Held::new(grant, &self.outgoing);
-                Ok(Ok(Ticket { held, signed, lookup }))
+                Ok(Ok(Ticket { held, lookup }))
             }
             Decision::Granted { .. } | Decision::Permitted => Err(Silent),
         }

@@ -372,6 +372,36 @@ mod tests {
     }
 
     #[test]
+    fn the_shipped_policy_reads_by_clearance_and_asks_a_person_about_unusual_reading() {
+        let resources = "[Collection]\nfiles = { classification = 2, domain = \"hr\" }\n[Field]\n\
+            \"files.salary\" = { classification = 3, domain = \"hr\" }\n\
+            \"files.team\" = { classification = 2, domain = \"hr\" }\n";
+        let point = DecisionPoint::load(SCHEMA, POLICIES, "", resources).unwrap();
+        let read = |roles: &[&str], clearance, moment| {
+            let action = Action::Retrieve {
+                collection: "files".into(),
+                purpose: "general".into(),
+                passages: 20,
+                query: [0; 32],
+                request: [0; 32],
+            };
+            point.decide(&who(roles, clearance), &action, "m", moment)
+        };
+        assert_eq!(read(&["reader"], 1, NOW).unwrap_err(), Refusal::Denied);
+        assert_eq!(read(&["chat"], 3, NOW).unwrap_err(), Refusal::Denied);
+        let permit = read(&["reader"], 2, NOW).unwrap();
+        assert_eq!(permit.obligations().max_passages, Some(8));
+        let persons = Refusal::NeedsPersons { persons: 1, policies: "unusual-reading".into() };
+        assert_eq!(read(&["reader"], 2, Moment { risk: 75, ..NOW }).unwrap_err(), persons);
+        assert!(read(&["reader"], 2, Moment { risk: 75, approvals: 1, ..NOW }).is_ok());
+        let fields =
+            |clearance| point.fields(&who(&["reader"], clearance), ("files", "general"), &permit, NOW);
+        let salary = BTreeSet::from(["salary".to_owned()]);
+        assert_eq!(fields(2), Fields { masked: salary.clone(), unmasked: BTreeSet::new() });
+        assert_eq!(fields(3), Fields { masked: BTreeSet::new(), unmasked: salary });
+    }
+
+    #[test]
     fn restricted_text_is_for_attested_principals() {
         let point = load(POLICIES);
         let mut enclave = who(&["chat"], 3);

@@ -66,15 +66,25 @@ pub async fn route(house: &Arc<House>, session: &Session, request: Request<Incom
     answered.unwrap_or_else(|error| error.response())
 }
 
+/// What a connection on which evidence was given has delivered: the proof of it, token and body.
+async fn taken(
+    house: &House,
+    session: &Session,
+    request: Request<Incoming>,
+) -> Result<(AttestedSession, Untrusted), ApiError> {
+    let proof = proven(session)?;
+    let token = token(&request);
+    let body = read(house, request, MAX_BODY).await?;
+    Ok((proof, Untrusted::new(token, body)))
+}
+
 async fn chat(
     house: &Arc<House>,
     session: &Session,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, ApiError> {
-    let proof = proven(session)?;
-    let token = token(&request);
-    let body = read(house, request, MAX_BODY).await?;
-    request::chat(house, &proof, Untrusted::new(token, body)).await
+    let (proof, untrusted) = taken(house, session, request).await?;
+    request::chat(house, &proof, untrusted).await
 }
 
 /// The collection that a path names.
@@ -88,11 +98,9 @@ async fn document(
     session: &Session,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, ApiError> {
-    let proof = proven(session)?;
-    let token = token(&request);
     let collection = collection(request.uri().path()).unwrap_or_default().to_owned();
-    let body = read(house, request, MAX_BODY).await?;
-    request::write_document(house, &proof, &collection, Untrusted::new(token, body)).await
+    let (proof, untrusted) = taken(house, session, request).await?;
+    request::write_document(house, &proof, &collection, untrusted).await
 }
 
 async fn embeddings(
@@ -100,10 +108,8 @@ async fn embeddings(
     session: &Session,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, ApiError> {
-    let proof = proven(session)?;
-    let token = token(&request);
-    let body = read(house, request, MAX_BODY).await?;
-    request::embeddings(house, &proof, Untrusted::new(token, body)).await
+    let (proof, untrusted) = taken(house, session, request).await?;
+    request::embeddings(house, &proof, untrusted).await
 }
 
 fn proven(session: &Session) -> Result<AttestedSession, ApiError> {

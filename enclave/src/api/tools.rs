@@ -272,9 +272,19 @@ pub(crate) fn recalled(calls: &[RawCall]) -> Result<String, ApiError> {
 pub(crate) fn as_data(source: &str, text: &str) -> String {
     let line: String =
         source.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_SOURCE).collect();
-    let told =
-        format!("[result of {line}]\n{text}").replace("<tool_", "(tool_").replace("</tool_", "(/tool_");
+    let told = unmarked(&format!("[result of {line}]\n{text}"));
     format!("<tool_response>\n{told}\n</tool_response>")
+}
+
+/// The marks that tell data apart: of tools, and of passages.
+const MARKS: [&str; 2] = ["tool_", "passage"];
+
+/// A text that has none of the marks, neither their beginnings nor their ends.
+pub(crate) fn unmarked(text: &str) -> String {
+    MARKS.iter().fold(text.to_owned(), |text, mark| {
+        text.replace(&format!("<{mark}"), &format!("({mark}"))
+            .replace(&format!("</{mark}"), &format!("(/{mark}"))
+    })
 }
 
 impl Call {

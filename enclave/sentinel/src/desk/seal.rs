@@ -14,7 +14,7 @@ use adyton_attestation::receipt::{ReceiptBody, Status};
 use adyton_wire::control::{Account, GrantId, MAX_DISCLOSED, MAX_VERDICTS, MAX_WORD, Screened};
 use adyton_wire::lookup::MAX_PASSAGES;
 use ring::digest::{SHA256, digest};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// So many grants used that were never open, or not any more, and the worker is taken for broken. A grant that is over while
 /// its answer is made is no crime, so one is not enough.
@@ -136,8 +136,7 @@ impl Desk {
         {
             self.happened(hold);
             event.response_bytes = Some(bytes);
-            event.duration_ms =
-                Some(u32::try_from(now.duration_since(since).as_millis()).unwrap_or(u32::MAX));
+            event.duration_ms = Some(millis(now.duration_since(since)));
             self.observe(&event);
             self.log.append(&Entry::Called { principal: pseudonym, grant: entry, bytes, came });
         }
@@ -157,8 +156,7 @@ impl Desk {
             event.response_bytes = Some(found.bytes);
             event.passages = self.watch.passages(&found.passages);
             event.findings = Some(u8::try_from(found.dropped).unwrap_or(u8::MAX));
-            event.duration_ms =
-                Some(u32::try_from(now.duration_since(since).as_millis()).unwrap_or(u32::MAX));
+            event.duration_ms = Some(millis(now.duration_since(since)));
             self.observe(&event);
             let mut passages = [0; 32];
             passages.copy_from_slice(digest(&SHA256, found.passages.as_flattened()).as_ref());
@@ -199,4 +197,9 @@ impl Desk {
         self.people.holds.forget_lent();
         self.false_grants = 0;
     }
+}
+
+/// Whole milliseconds, bounded.
+fn millis(took: Duration) -> u32 {
+    u32::try_from(took.as_millis()).unwrap_or(u32::MAX)
 }
