@@ -9,7 +9,7 @@ MODEL ?=
 BIN := target/release
 model_flag = $(if $(MODEL),--model "$(MODEL)",)
 
-.PHONY: help run serve test build model setup sdk postgres format lint corpus eif eif-twice qemu bench bench-engine bench-blind eval \
+.PHONY: help run serve test build model setup sdk postgres format lint corpus eif eif-twice qemu bench bench-engine bench-retrieval bench-boot bench-blind eval \
   eval-guardrails train-guardrail deny clean
 
 help: ## Show this list
@@ -67,6 +67,13 @@ bench-engine: build model ## This engine and llama.cpp side by side, on a quiet 
 	@tests/fetch-llama
 	@tests/fetch-qwen
 	$(CARGO) bench --locked -p adyton-tests --bench engine
+
+bench-retrieval: build model postgres ## Vectors beside onnxruntime, look-ups over 100,000 passages here and in PostgreSQL: about five minutes
+	@tests/fetch-onnxruntime
+	$(CARGO) bench --locked -p adyton-tests --bench retrieval
+
+bench-boot: build model ## From start to the first verified answer: processes, and the image in QEMU if `make qemu` has built it
+	$(CARGO) bench --locked -p adyton-tests --bench boot
 
 bench-blind: setup ## Blind search: sizes, and time on one core, for 4k, 10k and 100k rows: about three minutes
 	$(CARGO) bench --locked -p adyton-homomorphic --bench blind
