@@ -46,6 +46,8 @@ pub struct Emulator {
     pub eif: PathBuf,
     /// What the build of the image printed.
     pub image: Image,
+    /// Memory of the machine.
+    pub memory_mib: u32,
     /// Further arguments of QEMU.
     pub more: Vec<String>,
 }
@@ -74,7 +76,7 @@ impl Emulator {
             Measurement::from_slice(&hex::decode(text)?).context("pcrs.json")
         };
         let image = Image { pcr0: register("PCR0")?, pcr1: register("PCR1")?, pcr2: register("PCR2")? };
-        Ok(Emulator { folder, eif, image, more: Vec::new() })
+        Ok(Emulator { folder, eif, image, memory_mib: MEMORY_MIB, more: Vec::new() })
     }
 
     /// Whose enclave this is: one on this parent.
@@ -115,7 +117,7 @@ impl Emulator {
         let mut arguments: Vec<String> = [
             ("--qemu", self.folder.display().to_string()),
             ("--eif", self.eif.display().to_string()),
-            ("--memory-mib", MEMORY_MIB.to_string()),
+            ("--memory-mib", self.memory_mib.to_string()),
         ]
         .into_iter()
         .flat_map(|(flag, value)| [flag.to_owned(), value])

@@ -15,10 +15,11 @@
 mod support;
 
 use adyton_client::chat::{ChatError, chat};
+use adyton_client::session::connect;
 use adyton_sentinel::boot::console::last_line;
 use adyton_tests::emulator::Emulator;
 use adyton_tests::small_model;
-use adyton_tests::world::{Plan, World, program};
+use adyton_tests::world::{Plan, World, default_model, program};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fs;
@@ -26,6 +27,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use support::{HANG, Mischief, ask_through, audited, entries, question, relay, session};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 /// A plan for a transport. The folder holds the model and must outlive the world.
 fn plan(folder: &Path, emulator: Option<Emulator>) -> Plan {
@@ -55,6 +58,8 @@ fn whole_life(plan: Plan, enclave: &str) {
     other_registers_and_another_root_are_refused(&world);
     runtime.block_on(an_answer_has_its_receipt_and_its_entry(&world));
     runtime.block_on(a_relay_that_flips_or_cuts_is_noticed(&world));
+    runtime.block_on(garbage_ends_its_connection_and_nothing_else(&world));
+    runtime.block_on(a_flood_of_handshakes_leaves_room_for_others(&world));
     runtime.block_on(when_the_enclave_is_killed_the_client_sees_it(world, enclave));
 }
 
@@ -140,6 +145,33 @@ async fn a_relay_that_flips_or_cuts_is_noticed(world: &World) {
     }
 }
 
+async fn garbage_ends_its_connection_and_nothing_else(world: &World) {
+    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 4096], &[22, 3, 1, 0xff, 0xff], b"CONNECT 1\n"] {
+        let mut stream = TcpStream::connect(world.address()).await.unwrap();
+        stream.write_all(garbage).await.unwrap();
+        // It may have hung up already.
+        let _ended = stream.shutdown().await;
+        let mut answer = Vec::new();
+        let read = tokio::time::timeout(HANG, stream.read_to_end(&mut answer)).await;
+        // A reset is an end, too.
+        let _ended = read.expect("garbage holds the connection open");
+    }
+    ask_through(world, world.target(), &question(2)).await.unwrap();
+}
+
+/// Connections at a time in the flood: more than the security module's queue holds.
+const FLOOD: usize = 48;
+
+async fn a_flood_of_handshakes_leaves_room_for_others(world: &World) {
+    let (target, policy) = (world.target(), world.policy().unwrap());
+    let flood = (0..FLOOD).map(|_| connect(&target, &policy));
+    let all = tokio::time::timeout(HANG, futures_util::future::join_all(flood));
+    let served = all.await.expect("the flood hangs").into_iter().filter(Result::is_ok).count();
+    assert!(served > 0, "nobody was served");
+    // Whoever was refused was told so, and the next one is served.
+    ask_through(world, world.target(), &question(2)).await.unwrap();
+}
+
 async fn when_the_enclave_is_killed_the_client_sees_it(mut world: World, enclave: &str) {
     let process = world.descendants(enclave).unwrap()[0];
     let session = session(&world).await;
@@ -193,3 +225,40 @@ fn the_real_image_refuses_a_word_that_the_host_adds_to_its_command_line() {
     let folder = tempfile::tempdir().unwrap();
     ends_with(&plan(folder.path(), Some(emulator)), 16);
 }
+
+/// The host says what time it is when it starts an enclave. The security module says it, too, and is believed.
+#[test]
+fn the_real_image_is_not_impressed_by_a_clock_that_was_set_back_a_year() {
+    let Some(mut emulator) = emulator() else { return };
+    emulator.more = vec!["-rtc".into(), "base=2025-01-01T00:00:00".into()];
+    let folder = tempfile::tempdir().unwrap();
+    let world = audited(plan(folder.path(), Some(emulator)));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        // A token of today is good, and one that ended an hour ago is not, though the machine's clock says last year.
+        ask_through(&world, world.target(), &question(2)).await.unwrap();
+        let session = session(&world).await;
+        let old = world.token(&["chat"], 0, -7200, 3600).unwrap();
+        let refused = chat(&session, &world.anchor().unwrap(), Some(&old), &question(2), |_| ()).await;
+        let code = match refused.map(drop) {
+            Err(ChatError::Refused { code, .. }) => code,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(code, "token_expired");
+    });
+}
+
+/// A model that does not fit is refused by its size, before the enclave listens; nothing is killed for want of memory.
+#[test]
+fn the_real_image_ends_in_words_if_its_memory_is_too_little() {
+    let Some(mut emulator) = emulator() else { return };
+    emulator.memory_mib = STARVED_MIB;
+    let folder = tempfile::tempdir().unwrap();
+    let plan = Plan { emulator: Some(emulator), ..Plan::new(default_model().unwrap()) };
+    let error = World::start(&plan).map(|_| ()).expect_err("the enclave listens").to_string();
+    drop(folder);
+    assert!(error.contains("ended with code"), "{error}");
+}
+
+/// Memory of a machine in which the default model does not fit.
+const STARVED_MIB: u32 = 256;
