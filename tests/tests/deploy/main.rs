@@ -7,6 +7,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod helm;
 mod systemd;
 
 use std::path::PathBuf;
