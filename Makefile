@@ -9,7 +9,8 @@ MODEL ?=
 BIN := target/release
 model_flag = $(if $(MODEL),--model "$(MODEL)",)
 
-.PHONY: help run serve test build model setup sdk postgres format lint corpus eif eif-twice qemu bench bench-engine bench-retrieval bench-boot bench-blind eval \
+.PHONY: help run serve test build model setup sdk postgres helm format lint corpus eif eif-twice qemu bench bench-engine \
+  bench-retrieval bench-boot bench-blind eval \
   eval-guardrails train-guardrail deny clean
 
 help: ## Show this list
@@ -21,7 +22,7 @@ run: build $(if $(MODEL),,model) ## Boot a simulated enclave, verify it, ask it 
 serve: build $(if $(MODEL),,model) ## Keep it up, with the OpenAI-compatible proxy on LISTEN=127.0.0.1:8080
 	@$(BIN)/adyton-sim $(model_flag) serve --listen $(LISTEN)
 
-test: setup model format lint build sdk postgres ## Everything: formatting, lints, unit, vector, compile-fail, fuzz-smoke and system tests
+test: setup model format lint build sdk postgres helm ## Everything: formatting, lints, unit, vector, compile-fail, fuzz-smoke and system tests
 	$(CARGO) test --release --locked --workspace
 
 setup: ## Install, or ask for, what is missing
@@ -38,6 +39,9 @@ sdk: setup ## The real OpenAI SDK and a stranger's Python, for the system tests
 
 postgres: setup ## A real PostgreSQL with pgvector, for the system tests
 	@tests/fetch-postgres
+
+helm: setup ## The real helm, and the schemas of Kubernetes, for the tests of the chart
+	@tests/fetch-helm
 
 format: setup ## Check the formatting
 	$(CARGO) fmt --all --check

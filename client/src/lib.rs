@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`session`] (the only maker of an [`session::AttestedSession`], the only thing that can carry a
 //! prompt), [`answer`] (what is kept of an answer, and its receipt), [`proxy`], [`policy`] (reference
-//! values, signed), [`audit`] (the enclave's log, read by others), [`status`] (what a host shows its operator), [`cli`].
+//! values, signed), [`audit`] (the enclave's log, read by others), [`kms`] (key policies), [`status`] (what a host shows its operator), [`cli`].
 //!
 //! Promises
 //! - No byte of a prompt leaves before the evidence of *this* connection was appraised. There is no switch to skip it.
@@ -18,6 +18,7 @@ pub mod cli;
 pub mod corpus;
 pub mod files;
 pub mod ingest;
+pub mod kms;
 pub mod people;
 pub mod policy;
 pub mod proxy;

@@ -3,7 +3,7 @@
 use adyton_wire::hybrid;
 use adyton_wire::ports::SESSION_PORT;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -31,6 +31,15 @@ impl FromStr for Enclave {
             Some(("vsock", cid)) => Ok(Enclave::Vsock(cid.parse().map_err(|_| wrong())?)),
             Some(("unix", path)) if !path.is_empty() => Ok(Enclave::Unix(path.into())),
             _ => Err(wrong()),
+        }
+    }
+}
+
+impl std::fmt::Display for Enclave {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Enclave::Vsock(cid) => write!(f, "vsock:{cid}"),
+            Enclave::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }
@@ -81,14 +90,19 @@ impl Enclave {
             }
             Enclave::Unix(path) => {
                 let path = hybrid::host_listener(path, port);
-                // Left behind by a host that was killed. A socket in use belongs to a running one and is not ours.
-                if path.exists() && std::os::unix::net::UnixStream::connect(&path).is_err() {
-                    std::fs::remove_file(&path)?;
-                }
+                clear(&path)?;
                 Ok(PortListener::Unix(UnixListener::bind(path)?))
             }
         }
     }
+}
+
+/// Removes a socket that its owner left behind when it was killed. One that is in use belongs to a running process and is not ours.
+pub(crate) fn clear(path: &Path) -> io::Result<()> {
+    if path.exists() && std::os::unix::net::UnixStream::connect(path).is_err() {
+        std::fs::remove_file(path)?;
+    }
+    Ok(())
 }
 
 impl PortListener {
@@ -97,9 +111,20 @@ impl PortListener {
     /// # Errors
     /// What the operating system says.
     pub async fn accept(&self) -> io::Result<Box<dyn Stream>> {
+        Ok(self.accept_from().await?.0)
+    }
+
+    /// The same, with the address that it comes from, where there is one.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub async fn accept_from(&self) -> io::Result<(Box<dyn Stream>, Option<u32>)> {
         Ok(match self {
-            PortListener::Vsock(listener) => Box::new(listener.accept().await?.0),
-            PortListener::Unix(listener) => Box::new(listener.accept().await?.0),
+            PortListener::Vsock(listener) => {
+                let (stream, from) = listener.accept().await?;
+                (Box::new(stream), Some(from.cid()))
+            }
+            PortListener::Unix(listener) => (Box::new(listener.accept().await?.0), None),
         })
     }
 }

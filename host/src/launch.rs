@@ -1,14 +1,17 @@
-//! Starts the enclave: an image through AWS's `nitro-cli` or in QEMU, or a simulator process. Ends it when the host ends.
-//!
-//! Source: AWS Nitro Enclaves user guide, "nitro-cli run-enclave" and "terminate-enclave".
+//! Starts an enclave: an image through AWS's `nitro-cli` or in QEMU, or a simulator process. Tells when it ended, and ends it.
 
-use crate::enclave::Enclave;
+use crate::enclave::{Enclave, clear};
+use crate::nitro::{Image, NitroCli, NitroError};
 use crate::qemu::{Machine, Qemu};
 use std::io;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::Duration;
 use thiserror::Error;
 use tokio::process::{Child, Command};
+
+/// How often `nitro-cli` is asked whether an enclave still runs. It is no child of ours; that it ended is not told otherwise.
+const ASK_EVERY: Duration = Duration::from_secs(5);
 
 /// What to start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,14 +24,7 @@ pub enum Launch {
         arguments: Vec<String>,
     },
     /// An enclave image.
-    Nitro {
-        /// The image.
-        eif: PathBuf,
-        /// Processors.
-        cpus: u32,
-        /// Memory, in MiB.
-        memory_mib: u32,
-    },
+    Nitro(NitroCli, Image),
     /// An enclave image in an emulator.
     Qemu(Qemu),
 }
@@ -50,14 +46,9 @@ pub enum LaunchError {
     /// A program that the enclave needs is gone.
     #[error("{0} ended before the enclave could use it ({1:?}); what it said stands above")]
     Ended(&'static str, Option<std::process::ExitStatus>),
-    /// `nitro-cli` said no.
-    #[error(
-        "nitro-cli run-enclave failed ({0}); `nitro-cli describe-enclaves` and the allocator's memory tell why"
-    )]
-    Nitro(std::process::ExitStatus),
-    /// `nitro-cli` said something else than its documentation.
-    #[error("nitro-cli did not name the enclave it started")]
-    Output,
+    /// See [`NitroError`].
+    #[error(transparent)]
+    Nitro(#[from] NitroError),
 }
 
 /// A running enclave.
@@ -65,8 +56,8 @@ pub enum LaunchError {
 pub enum Running {
     /// A simulator; killed when dropped.
     Simulator(Child),
-    /// An enclave by its ID.
-    Nitro(String),
+    /// An enclave by its ID. It outlives this value unless it is stopped.
+    Nitro(NitroCli, String),
     /// An emulated machine; killed when dropped.
     Qemu(Machine),
 }
@@ -79,6 +70,8 @@ impl Launch {
     pub async fn start(&self, enclave: &Enclave) -> Result<Running, LaunchError> {
         match (self, enclave) {
             (Launch::Simulator { program, arguments }, Enclave::Unix(bus)) => {
+                let run = |reason| LaunchError::Run { program: program.display().to_string(), reason };
+                clear(bus).map_err(run)?;
                 let child = Command::new(program)
                     .arg("--bus")
                     .arg(bus)
@@ -86,11 +79,11 @@ impl Launch {
                     .stdin(Stdio::null())
                     .kill_on_drop(true)
                     .spawn()
-                    .map_err(|reason| LaunchError::Run { program: program.display().to_string(), reason })?;
+                    .map_err(run)?;
                 Ok(Running::Simulator(child))
             }
-            (Launch::Nitro { eif, cpus, memory_mib }, Enclave::Vsock(cid)) => {
-                nitro(eif, *cpus, *memory_mib, *cid).await
+            (Launch::Nitro(cli, image), Enclave::Vsock(cid)) => {
+                Ok(Running::Nitro(cli.clone(), cli.run(image, *cid).await?))
             }
             (Launch::Qemu(qemu), Enclave::Unix(bus)) => qemu.start(bus).await.map(Running::Qemu),
             _ => Err(LaunchError::Address),
@@ -98,57 +91,41 @@ impl Launch {
     }
 }
 
-async fn nitro(eif: &std::path::Path, cpus: u32, memory_mib: u32, cid: u32) -> Result<Running, LaunchError> {
-    let ran = Command::new("nitro-cli")
-        .args(["run-enclave", "--eif-path"])
-        .arg(eif)
-        .args(["--cpu-count", &cpus.to_string()])
-        .args(["--memory", &memory_mib.to_string()])
-        .args(["--enclave-cid", &cid.to_string()])
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .await
-        .map_err(|reason| LaunchError::Run { program: "nitro-cli".into(), reason })?;
-    if !ran.status.success() {
-        return Err(LaunchError::Nitro(ran.status));
-    }
-    enclave_id(&ran.stdout).map(Running::Nitro).ok_or(LaunchError::Output)
-}
-
-/// The `EnclaveID` in what `run-enclave` prints: a line of words, then a JSON object.
-fn enclave_id(stdout: &[u8]) -> Option<String> {
-    let start = stdout.iter().position(|&b| b == b'{')?;
-    let described: serde_json::Value = serde_json::from_slice(stdout.get(start..)?).ok()?;
-    described.get("EnclaveID")?.as_str().map(str::to_owned)
-}
-
 impl Running {
-    /// Waits until a simulator or an emulator ends. A Nitro enclave is not our child: its end shows in connections.
+    /// Waits until it has ended; says how.
     ///
     /// # Errors
     /// What the operating system says.
-    pub async fn ended(&mut self) -> io::Result<std::process::ExitStatus> {
+    pub async fn ended(&mut self) -> io::Result<String> {
         match self {
-            Running::Simulator(child) => child.wait().await,
-            Running::Qemu(machine) => machine.ended().await,
-            Running::Nitro(_) => std::future::pending().await,
+            Running::Simulator(child) => child.wait().await.map(|status| status.to_string()),
+            Running::Qemu(machine) => machine.ended().await.map(|status| status.to_string()),
+            Running::Nitro(cli, id) => loop {
+                tokio::time::sleep(ASK_EVERY).await;
+                // Who cannot be asked has said nothing; the enclave's own state is seen elsewhere.
+                let Ok(all) = cli.describe().await else { continue };
+                match all.iter().find(|one| one.id == *id) {
+                    Some(one) if one.running => {}
+                    Some(_) => break Ok("nitro-cli says that it is terminating".to_owned()),
+                    None => break Ok("nitro-cli no longer lists it".to_owned()),
+                }
+            },
         }
     }
 
     /// Ends it.
     ///
     /// # Errors
-    /// What the operating system says.
-    pub async fn stop(&mut self) -> io::Result<()> {
+    /// Why it may still run.
+    pub async fn stop(&mut self) -> Result<(), LaunchError> {
+        let of = |program: &str| {
+            let program = program.to_owned();
+            move |reason| LaunchError::Run { program, reason }
+        };
         match self {
-            Running::Simulator(child) => child.kill().await,
-            Running::Qemu(machine) => machine.stop().await,
-            Running::Nitro(id) => {
-                let ended =
-                    Command::new("nitro-cli").args(["terminate-enclave", "--enclave-id", id]).status();
-                ended.await.map(drop)
-            }
+            Running::Simulator(child) => child.kill().await.map_err(of("simulator")),
+            Running::Qemu(machine) => machine.stop().await.map_err(of("QEMU")),
+            Running::Nitro(cli, id) => Ok(cli.terminate(id).await?),
         }
     }
 }
@@ -157,18 +134,10 @@ impl Running {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_enclave_id_is_found_behind_the_words() {
-        // As printed by nitro-cli 1.4 (AWS user guide, "run-enclave").
-        let printed = b"Start allocating memory...\nStarted enclave with enclave-cid: 16\n{\n  \"EnclaveID\": \"i-05f6ed443aEXAMPLE-enc173dfe3eEXAMPLE\",\n  \"EnclaveCID\": 16\n}\n";
-        assert_eq!(enclave_id(printed).as_deref(), Some("i-05f6ed443aEXAMPLE-enc173dfe3eEXAMPLE"));
-        assert_eq!(enclave_id(b"Started"), None);
-        assert_eq!(enclave_id(b"{\"EnclaveID\": 5}"), None);
-    }
-
     #[tokio::test]
     async fn kind_and_address_belong_together() {
-        let launch = Launch::Nitro { eif: "x.eif".into(), cpus: 2, memory_mib: 512 };
+        let image = Image { eif: "x.eif".into(), cpus: 2, memory_mib: 512 };
+        let launch = Launch::Nitro(NitroCli::new("nitro-cli".into()), image);
         let started = launch.start(&Enclave::Unix("/nowhere".into())).await;
         assert!(matches!(started, Err(LaunchError::Address)));
     }

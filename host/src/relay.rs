@@ -1,8 +1,9 @@
-//! Relays clients' bytes to the enclave and back, unseen.
+//! Relays clients' bytes to an enclave and back, unseen.
 //!
 //! Back-pressure is TCP's and vsock's own: a side that does not read stops the other after one buffer.
 
-use crate::enclave::{Enclave, Stream};
+use crate::enclave::Stream;
+use crate::pool::{Place, Pool};
 use adyton_wire::blob::WRITE_PIECE;
 use std::io;
 use std::path::PathBuf;
@@ -39,6 +40,15 @@ impl FromStr for Listen {
                 }
                 _ => Err("expected ADDRESS:PORT or unix:PATH".into()),
             },
+        }
+    }
+}
+
+impl std::fmt::Display for Listen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Listen::Tcp(address) => f.write_str(address),
+            Listen::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }
@@ -131,12 +141,11 @@ impl Listener {
 /// What the listener says.
 pub async fn run(
     listener: Listener,
-    enclave: Enclave,
+    pool: Arc<Pool>,
     limits: Limits,
     counters: Arc<Counters>,
 ) -> io::Result<()> {
     let places = Arc::new(Semaphore::new(limits.connections));
-    let enclave = Arc::new(enclave);
     loop {
         let client = match listener.accept().await {
             Ok(client) => client,
@@ -147,23 +156,17 @@ pub async fn run(
             counters.refused.fetch_add(1, Ordering::Relaxed);
             continue;
         };
-        let (enclave, counters) = (Arc::clone(&enclave), Arc::clone(&counters));
+        let (pool, counters) = (Arc::clone(&pool), Arc::clone(&counters));
         tokio::spawn(async move {
             // A connection that breaks is seen by its two ends; the host has nobody to tell.
-            let _ = relay(client, &enclave, limits, &counters).await;
+            let _ = relay(client, &pool, limits, &counters).await;
             drop(place);
         });
     }
 }
 
-async fn relay(
-    client: Box<dyn Stream>,
-    enclave: &Enclave,
-    limits: Limits,
-    counters: &Counters,
-) -> io::Result<()> {
-    let reached = timeout(limits.connect, enclave.connect()).await;
-    let Ok(Ok(inside)) = reached else {
+async fn relay(client: Box<dyn Stream>, pool: &Pool, limits: Limits, counters: &Counters) -> io::Result<()> {
+    let Some((inside, _place)) = reach(pool, limits.connect).await else {
         counters.unreachable.fetch_add(1, Ordering::Relaxed);
         return Ok(());
     };
@@ -178,6 +181,18 @@ async fn relay(
         ended = copy_bidirectional_with_sizes(&mut client, &mut inside, WRITE_PIECE, WRITE_PIECE) => ended.map(drop),
         () = silence(start, &last, limits.idle) => Ok(()),
     }
+}
+
+/// A connection to the best enclave that takes it, and its place there.
+async fn reach(pool: &Pool, patience: Duration) -> Option<(Box<dyn Stream>, Place)> {
+    let mut tried = Vec::new();
+    while let Some(place) = pool.choose(&tried) {
+        if let Ok(Ok(inside)) = timeout(patience, place.member().enclave.connect()).await {
+            return Some((inside, place));
+        }
+        tried.push(place.member().number);
+    }
+    None
 }
 
 /// Counts a connection while it lasts.

@@ -33,6 +33,8 @@ pub const AUDIT_FOLDER: &str = "audit";
 const ERRORS_FILE: &str = "errors.txt";
 /// The issuer of simulated worlds.
 pub const ISSUER: &str = "https://issuer.localhost";
+/// The seed of enclaves that must look alike.
+const SEED: &str = "5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed";
 /// Its audience.
 const AUDIENCE: &str = "adyton";
 
@@ -49,6 +51,10 @@ pub struct Plan {
     pub egress: Vec<String>,
     /// Arguments for the simulated enclave.
     pub enclave_arguments: Vec<String>,
+    /// How many simulated enclaves; several have one seed, so that one root and one set of reference values fits all.
+    pub enclaves: usize,
+    /// Further arguments for the host.
+    pub host_arguments: Vec<String>,
     /// `peers.json` of the policy pack.
     pub peers: String,
     /// `auditors.json` of the policy pack.
@@ -77,6 +83,8 @@ impl Plan {
             listen: "127.0.0.1:0".to_owned(),
             egress: Vec::new(),
             enclave_arguments: Vec::new(),
+            enclaves: 1,
+            host_arguments: Vec::new(),
             peers: "[]".to_owned(),
             auditors: "[]".to_owned(),
             policy: Vec::new(),
@@ -114,29 +122,37 @@ impl World {
         let lines = BufReader::new(host.stdout.take().context("the host's output")?);
         let emulator = plan.emulator.clone();
         let mut world = World { folder, host, lines, address: String::new(), metrics: None, emulator };
-        world.wait_until_up()?;
+        world.wait_until_up(plan.enclaves)?;
         world.write_reference()?;
         Ok(world)
     }
 
-    fn wait_until_up(&mut self) -> Result<()> {
-        let mut enclave = false;
-        while self.address.is_empty() || !enclave {
-            let mut line = String::new();
-            if self.lines.read_line(&mut line)? == 0 {
-                let status = self.host.wait()?;
-                bail!("the host ended before the enclave listened ({status}):\n{}", self.errors());
-            }
-            let said: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+    fn wait_until_up(&mut self, enclaves: usize) -> Result<()> {
+        let mut up = 0;
+        while self.address.is_empty() || up < enclaves {
+            let said = self.next_said()?;
             if let Some(address) = said.get("listening").and_then(|a| a.as_str()) {
                 address.clone_into(&mut self.address);
                 self.metrics = said.get("metrics").and_then(|url| url.as_str()).map(str::to_owned);
             }
             // A simulation says so itself; of the image its own metrics tell.
             let online = self.emulator.is_some() && said.get("state").is_some_and(|state| state == "online");
-            enclave |= said.get("enclave").is_some() || online;
+            up += usize::from(said.get("enclave").is_some() || online);
         }
         Ok(())
+    }
+
+    /// The next line of host or enclave. Waits for it.
+    ///
+    /// # Errors
+    /// If the host has ended.
+    pub fn next_said(&mut self) -> Result<serde_json::Value> {
+        let mut line = String::new();
+        if self.lines.read_line(&mut line)? == 0 {
+            let status = self.host.wait()?;
+            bail!("the host ended ({status}):\n{}", self.errors());
+        }
+        Ok(serde_json::from_str(&line).unwrap_or_default())
     }
 
     /// What a relying party gets from whoever built the image and the release.
@@ -351,17 +367,26 @@ fn prepare(folder: &Path, plan: &Plan) -> Result<()> {
 }
 
 fn spawn_host(folder: &Path, plan: &Plan) -> Result<Child> {
-    let bus = folder.join("bus");
     let mut command = Command::new(program("adyton-host")?);
     command.args(["run", "--json", "--listen", &plan.listen]);
+    if !plan.host_arguments.iter().any(|argument| argument == "--drain") {
+        command.args(["--drain", "0"]);
+    }
     command.arg("--release").arg(folder.join("release"));
     command.arg("--audit").arg(folder.join(AUDIT_FOLDER));
-    command.arg("--enclave").arg(format!("unix:{}", bus.display()));
+    for number in 0..plan.enclaves {
+        let bus = if number == 0 { "bus".to_owned() } else { format!("bus{number}") };
+        command.arg("--enclave").arg(format!("unix:{}", folder.join(bus).display()));
+    }
     if let Some(emulator) = &plan.emulator {
         command.args(emulator.arguments(folder)?);
     } else {
         simulate(&mut command, folder, plan)?;
     }
+    if plan.enclaves > 1 {
+        command.args(["--simulator-arg", "--seed", "--simulator-arg", SEED]);
+    }
+    command.args(&plan.host_arguments);
     for address in &plan.egress {
         command.arg("--egress").arg(address);
     }

@@ -8,6 +8,7 @@ mod commands;
 mod corpus;
 pub mod exit;
 mod ingest;
+mod kms;
 mod pack;
 mod policy;
 mod protect;
@@ -122,6 +123,9 @@ enum Command {
     /// What is accepted and what is allowed: reference values of clients, policy packs of enclaves.
     #[command(subcommand)]
     Policy(policy::Policy),
+    /// Key policies of AWS KMS, which release a key to attested enclaves only.
+    #[command(subcommand)]
+    Kms(kms::Kms),
     /// Make development tokens. A deployment has its own identity provider.
     #[command(subcommand)]
     Token(Token),
@@ -382,6 +386,7 @@ async fn dispatch(anchor: &TrustAnchor, cli: Cli) -> Result<(), Failure> {
         Command::Provision(what) => provision::provision(anchor, what, json).await,
         Command::Endorse(endorse) => receipt::endorse(anchor, &endorse, json).await,
         Command::Policy(policy) => policy::run(policy, json),
+        Command::Kms(kms) => kms::run(kms, json),
         Command::Token(Token::Issuer { issuer, audience, key }) => commands::issuer(&issuer, &audience, &key),
         Command::Token(Token::Mint(mint)) => commands::mint(mint, json),
         Command::Release { model, name, encoder, policy, out } => {

@@ -40,10 +40,23 @@ pub struct Board {
     state: watch::Sender<Option<State>>,
 }
 
+/// How an enclave is, as far as it says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It says that it is online.
+    Online,
+    /// It has said something else, or nothing for a while.
+    Other,
+    /// It has said nothing since it was started.
+    Unknown,
+}
+
 /// What the enclave has said.
 #[derive(Debug, Default)]
 struct Enclave {
     last: Option<Seen>,
+    /// The last snapshot was of the boot that runs now.
+    current: bool,
     /// The number of the connection that counts: the latest.
     connection: u64,
     boots: u64,
@@ -56,6 +69,13 @@ struct Seen {
     at: Instant,
     /// The connection that it came on is still there.
     connected: bool,
+}
+
+impl Seen {
+    /// Whether it says something of `now`.
+    fn fresh(&self, now: Instant) -> bool {
+        self.connected && now.saturating_duration_since(self.at) < FRESH
+    }
 }
 
 impl Board {
@@ -93,6 +113,37 @@ impl Board {
         taken
     }
 
+    /// How the enclave is, as of `now`.
+    pub fn health(&self, now: Instant) -> Health {
+        let enclave = self.lock();
+        match enclave.last.filter(|_| enclave.current) {
+            None => Health::Unknown,
+            Some(last) => match last.snapshot.state {
+                State::Online if last.fresh(now) => Health::Online,
+                _ => Health::Other,
+            },
+        }
+    }
+
+    /// The enclave has ended: what it said says nothing of the next one.
+    pub(crate) fn forget(&self) {
+        let mut enclave = self.lock();
+        // Whoever still sends snapshots of the old boot is not listened to.
+        enclave.connection += 1;
+        enclave.current = false;
+        if let Some(last) = &mut enclave.last {
+            last.connected = false;
+        }
+        self.state.send_if_modified(|state| state.take().is_some());
+    }
+
+    /// One snapshot on a connection of its own that stays.
+    #[cfg(test)]
+    pub(crate) fn said(&self, snapshot: Snapshot) {
+        let connection = self.begin();
+        self.note(connection, snapshot);
+    }
+
     /// The page for Prometheus, as of `now`.
     pub fn page(&self, now: Instant) -> String {
         page::write(self, now)
@@ -115,6 +166,7 @@ impl Board {
             enclave.boots += 1;
         }
         enclave.last = Some(Seen { snapshot, at: Instant::now(), connected: true });
+        enclave.current = true;
         let now = Some(snapshot.state);
         self.state.send_if_modified(|state| std::mem::replace(state, now) != now);
         true

@@ -1,7 +1,8 @@
 //! Which metrics there are. `docs/metrics.md` has a line for each, and a test compares.
 
+use super::Board;
 use super::text::Text;
-use super::{Board, FRESH};
+use crate::pool::{Member, Pool};
 use crate::relay::Counters;
 use adyton_wire::metrics::{ANSWER_BOUNDS_US, DECISION_BOUNDS_US, DENIALS, Snapshot, State};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +17,7 @@ pub(super) fn write(board: &Board, now: Instant) -> String {
         (enclave.last, enclave.boots)
     };
     let age = last.map(|last| now.saturating_duration_since(last.at));
-    let present = last.filter(|last| last.connected && age.is_some_and(|age| age < FRESH));
+    let present = last.filter(|last| last.fresh(now));
     let up = u8::from(present.is_some());
     text.gauge("adyton_enclave_up", "Whether snapshots of the enclave arrive: 1 yes, 0 no.", up);
     text.counter(
@@ -32,6 +33,30 @@ pub(super) fn write(board: &Board, now: Instant) -> String {
         enclave(&mut text, &present.snapshot);
         decisions(&mut text, &present.snapshot);
     }
+    text.finish()
+}
+
+/// What the host knows of each of its enclaves, whichever the page is of.
+pub(super) fn pool(pool: &Pool, now: Instant) -> String {
+    let mut text = Text::default();
+    let each = |of: &dyn Fn(&Member) -> u64| {
+        pool.members().iter().map(|member| (member.number.to_string(), of(member))).collect::<Vec<_>>()
+    };
+    text.each(
+        ("adyton_host_enclave_connections_open", "gauge", "Connections open at each enclave."),
+        "enclave",
+        each(&Member::open),
+    );
+    text.each(
+        ("adyton_host_enclave_ready", "gauge", "Whether new connections go to it: 1 yes, 0 no."),
+        "enclave",
+        each(&|member| u64::from(pool.ready_member(member, now))),
+    );
+    text.each(
+        ("adyton_host_enclave_starts_total", "counter", "How often this host started it."),
+        "enclave",
+        each(&Member::starts),
+    );
     text.finish()
 }
 

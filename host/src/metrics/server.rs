@@ -1,11 +1,15 @@
-//! Serves the page over HTTP.
+//! Serves the pages over HTTP, and answers whether the host is ready.
+//!
+//! `/metrics` is the page of the first enclave, `/metrics/N` of the one with number N. `/ready` is 200 while a new connection
+//! would be answered, as far as that is known, and 503 otherwise; `/alive` is 200.
 //!
 //! Promises
 //! - One request a connection, bounded in size, time and number; what is over is closed.
 //! - What happens here stops neither the relay nor the audit log.
 
-use super::Board;
+use super::page;
 use super::text::CONTENT_TYPE;
+use crate::pool::Pool;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CONTENT_TYPE as CONTENT_TYPE_HEADER, HeaderValue};
@@ -23,6 +27,10 @@ use tokio::sync::Semaphore;
 
 /// Where the page is.
 const PATH: &str = "/metrics";
+/// Whether connections would be answered.
+const READY: &str = "/ready";
+/// Whether this process works at all.
+const ALIVE: &str = "/alive";
 /// Connections at a time.
 const MAX_CONNECTIONS: usize = 16;
 /// How long one may take, from its first byte to our last.
@@ -60,7 +68,7 @@ impl Server {
     }
 
     /// Serves until it is dropped.
-    pub async fn run(self, board: Arc<Board>) {
+    pub async fn run(self, pool: Arc<Pool>) {
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         loop {
             let Ok((stream, _)) = self.0.accept().await else {
@@ -68,19 +76,19 @@ impl Server {
                 continue;
             };
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-            let board = Arc::clone(&board);
+            let pool = Arc::clone(&pool);
             tokio::spawn(async move {
                 // Whoever asked sees that it was cut.
-                let _ = tokio::time::timeout(TIMEOUT, one(stream, &board)).await;
+                let _ = tokio::time::timeout(TIMEOUT, one(stream, &pool)).await;
                 drop(place);
             });
         }
     }
 }
 
-async fn one(stream: TcpStream, board: &Board) -> Result<(), hyper::Error> {
+async fn one(stream: TcpStream, pool: &Pool) -> Result<(), hyper::Error> {
     let service = service_fn(|request: Request<Incoming>| {
-        let response = respond(request.method(), request.uri().path(), board);
+        let response = respond(request.method(), request.uri().path(), pool);
         async { Ok::<_, Infallible>(response) }
     });
     let mut http = http1::Builder::new();
@@ -88,11 +96,11 @@ async fn one(stream: TcpStream, board: &Board) -> Result<(), hyper::Error> {
     http.serve_connection(TokioIo::new(stream), service).await
 }
 
-fn respond(method: &Method, path: &str, board: &Board) -> Response<Full<Bytes>> {
-    let (status, body) = match (method, path) {
-        (&Method::GET | &Method::HEAD, PATH) => (StatusCode::OK, board.page(Instant::now())),
-        (_, PATH) => (StatusCode::METHOD_NOT_ALLOWED, "GET only\n".to_owned()),
-        _ => (StatusCode::NOT_FOUND, format!("metrics are at {PATH}\n")),
+fn respond(method: &Method, path: &str, pool: &Pool) -> Response<Full<Bytes>> {
+    let (status, body) = match (found(path, pool), method) {
+        (None, _) => (StatusCode::NOT_FOUND, format!("metrics are at {PATH}\n")),
+        (Some(answer), &Method::GET | &Method::HEAD) => answer,
+        (Some(_), _) => (StatusCode::METHOD_NOT_ALLOWED, "GET only\n".to_owned()),
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
@@ -101,4 +109,24 @@ fn respond(method: &Method, path: &str, board: &Board) -> Response<Full<Bytes>> 
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
     }
     response
+}
+
+fn found(path: &str, pool: &Pool) -> Option<(StatusCode, String)> {
+    let now = Instant::now();
+    match path {
+        ALIVE => return Some((StatusCode::OK, "alive\n".to_owned())),
+        READY if pool.ready() => return Some((StatusCode::OK, "ready\n".to_owned())),
+        READY => return Some((StatusCode::SERVICE_UNAVAILABLE, "not ready\n".to_owned())),
+        _ => {}
+    }
+    let number = match path.strip_prefix(PATH)? {
+        "" => 0,
+        rest => rest
+            .strip_prefix('/')
+            .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?
+            .parse()
+            .ok()?,
+    };
+    let member = pool.members().get::<usize>(number)?;
+    Some((StatusCode::OK, member.board.page(now) + &page::pool(pool, now)))
 }

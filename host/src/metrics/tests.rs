@@ -1,6 +1,7 @@
 //! The page by the rules of its format, and what becomes of snapshots.
 
 use super::*;
+use crate::pool::Pool;
 use adyton_wire::metrics::{BUCKETS, Histogram, State};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -19,11 +20,17 @@ fn busy() -> Snapshot {
     snapshot
 }
 
+fn pool(enclaves: usize) -> Arc<Pool> {
+    let at = |n: usize| crate::enclave::Enclave::Unix(format!("/nowhere/{n}").into());
+    Arc::new(Pool::new((0..enclaves).map(at).collect(), &Arc::default(), &Arc::default(), true))
+}
+
 fn page_of(snapshot: Snapshot) -> String {
-    let board = board();
+    let pool = pool(2);
+    let board = &pool.members()[0].board;
     let connection = board.begin();
     assert!(board.note(connection, snapshot));
-    board.page(Instant::now())
+    board.page(Instant::now()) + &page::pool(&pool, Instant::now())
 }
 
 fn value(page: &str, series: &str) -> Option<f64> {
@@ -212,13 +219,20 @@ async fn fetch(server: &str, request: &str) -> String {
 async fn the_page_is_served_and_nothing_else() {
     let server = Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let url = server.url().unwrap();
-    tokio::spawn(server.run(board()));
+    let pool = pool(2);
+    tokio::spawn(server.run(Arc::clone(&pool)));
     let page = fetch(&url, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert!(page.starts_with("HTTP/1.1 200 OK\r\n"), "{page}");
     assert!(page.contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{page}");
     check(page.split_once("\r\n\r\n").unwrap().1);
     for (request, status) in [
         ("GET / HTTP/1.1\r\n\r\n", "404"),
+        ("GET /metrics/1 HTTP/1.1\r\n\r\n", "200"),
+        ("GET /metrics/2 HTTP/1.1\r\n\r\n", "404"),
+        ("GET /metrics/+1 HTTP/1.1\r\n\r\n", "404"),
+        ("GET /metrics1 HTTP/1.1\r\n\r\n", "404"),
+        ("GET /alive HTTP/1.1\r\n\r\n", "200"),
+        ("GET /ready HTTP/1.1\r\n\r\n", "503"),
         ("POST /metrics HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "405"),
         ("HEAD /metrics HTTP/1.1\r\n\r\n", "200"),
         ("no such thing\r\n\r\n", "400"),
@@ -226,6 +240,13 @@ async fn the_page_is_served_and_nothing_else() {
         let answer = fetch(&url, request).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {answer}");
     }
+    pool.members()[1].up();
+    pool.members()[1].board.said(busy());
+    let ready = fetch(&url, "GET /ready HTTP/1.1\r\n\r\n").await;
+    assert!(ready.starts_with("HTTP/1.1 200 "), "{ready}");
+    pool.drain();
+    let ready = fetch(&url, "GET /ready HTTP/1.1\r\n\r\n").await;
+    assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Writes the Prometheus text format, version 0.0.4.
 //!
 //! By hand, because the kept-up crates write OpenMetrics, which is another format, and this is all of it that is
-//! needed: names and label values are of the source, so nothing has to be escaped.
+//! needed: names are of the source, and label values too or numbers, so nothing has to be escaped.
 //!
 //! Source: Prometheus documentation, "Exposition formats".
 
@@ -33,11 +33,11 @@ impl Text {
         &mut self,
         (name, kind, help): (&'static str, &'static str, &'static str),
         label: &'static str,
-        values: impl IntoIterator<Item = (&'static str, u64)>,
+        values: impl IntoIterator<Item = (impl AsRef<str>, u64)>,
     ) {
         self.family(name, kind, help);
         for (word, value) in values {
-            self.sample(name, "", Some((label, word)), value);
+            self.sample(name, "", Some((label, word.as_ref())), value);
         }
     }
 

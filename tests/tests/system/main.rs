@@ -16,6 +16,7 @@ mod metrics;
 mod open_ai;
 mod ordinary;
 mod people;
+mod pool;
 mod puppet;
 mod refusals;
 mod retrieval;
