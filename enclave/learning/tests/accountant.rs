@@ -3,7 +3,7 @@
 //! Trusts: `../shared/datasets/eval/dp_reference`, where it is at hand (`ADYTON_DATASETS` names the folder above it); says so
 //! where it is not.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)] // a test that cannot go on ends
 
 use adyton_learning::accountant::pld::{INTERVAL, PrivacyLoss};
 use adyton_learning::accountant::rdp::Curve;
