@@ -9,6 +9,7 @@
 //! - A price is counted before anything leaves, and never given back: a release that fails has cost what it would have.
 //! - Each state has a counter and the digest of all entries in their order. A ledger is made only from entries that meet an
 //!   [`Anchor`]: fewer are a rollback, others a fork, and both are refused.
+//! - A federated round is paid for once: a second aggregator of it gets no price, so no two sums of it can be compared.
 //! - Two spendings never have one number, and a [`Spend`] is used up by the release that takes it.
 //!
 //! Does not: know which anchor is the newest. Whoever calls [`Ledger::open`] must have it from where the host cannot turn it
@@ -33,6 +34,7 @@
 use crate::accountant::rdp::Curve;
 use crate::accountant::{AccountError, Mechanism};
 use ring::digest;
+use std::collections::HashSet;
 use thiserror::Error;
 
 /// Bytes of an entry.
@@ -121,6 +123,9 @@ pub enum Refused {
     /// An entry that was written by nobody of ours.
     #[error("entry {0} of the ledger is malformed")]
     Malformed(u64),
+    /// A round that was paid for already: a second aggregator of it, or the same one again.
+    #[error("this round was paid for already")]
+    Twice,
     /// Too many.
     #[error("the ledger is full; start a new one with a new budget")]
     Full,
@@ -170,6 +175,8 @@ pub struct Ledger {
     all: Curve,
     uses: [Curve; 3],
     anchor: Anchor,
+    /// Rounds that were paid for.
+    rounds: HashSet<[u8; 32]>,
 }
 
 /// Counted, and not yet on the log's disk. Dropping it gives nothing back.
@@ -239,7 +246,13 @@ impl Ledger {
             return Err(Refused::Full);
         }
         let anchor = Anchor::genesis(&limits);
-        let mut ledger = Ledger { limits, all: Curve::default(), uses: Default::default(), anchor };
+        let mut ledger = Ledger {
+            limits,
+            all: Curve::default(),
+            uses: Default::default(),
+            anchor,
+            rounds: HashSet::new(),
+        };
         let mut met = ledger.anchor == *seen;
         for (entry, number) in entries.iter().zip(1..) {
             let (purpose, mechanism, subject) = decode(entry).ok_or(Refused::Malformed(number))?;
@@ -261,7 +274,7 @@ impl Ledger {
     /// Counts a price, if it is within the budget. `subject` is the digest of what it pays for.
     ///
     /// # Errors
-    /// [`Refused::Exhausted`], [`Refused::Price`] or [`Refused::Full`]; then nothing has changed.
+    /// [`Refused::Exhausted`], [`Refused::Price`], [`Refused::Twice`] or [`Refused::Full`]; then nothing has changed.
     pub fn reserve(
         &mut self,
         purpose: Use,
@@ -271,6 +284,9 @@ impl Ledger {
         mechanism.check()?;
         if self.anchor.number >= MAX_ENTRIES as u64 {
             return Err(Refused::Full);
+        }
+        if purpose == Use::Learning && self.rounds.contains(&subject) {
+            return Err(Refused::Twice);
         }
         let price = Curve::of(mechanism);
         let own = self.uses[purpose.at()].plus(&price)?;
@@ -285,6 +301,9 @@ impl Ledger {
         let entry = encode(purpose, mechanism, &subject);
         self.anchor = self.anchor.next(&entry);
         self.all = all;
+        if purpose == Use::Learning {
+            self.rounds.insert(subject);
+        }
         self.uses[purpose.at()] = own;
         let sigma = if let Mechanism::Gaussian { sigma, .. } = mechanism { *sigma } else { 0.0 };
         let epsilon = price.epsilon(self.limits.delta);

@@ -12,4 +12,5 @@
 pub mod accountant;
 pub mod ledger;
 pub mod noise;
+pub mod round;
 pub mod telemetry;

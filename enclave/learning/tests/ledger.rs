@@ -19,7 +19,8 @@ fn price(sigma: f64) -> Mechanism {
 fn drained(ledger: &mut Ledger, purpose: Use, sigma: f64) -> (Vec<[u8; ENTRY]>, Refused) {
     let mut entries = Vec::new();
     loop {
-        match ledger.reserve(purpose, &price(sigma), [7; 32]) {
+        // Each round is another one.
+        match ledger.reserve(purpose, &price(sigma), [entries.len() as u8; 32]) {
             Ok(reservation) => entries.push(reservation.entry),
             Err(why) => return (entries, why),
         }
@@ -137,4 +138,18 @@ fn a_price_that_was_reserved_is_not_given_back() {
     assert!(ledger.spent(Use::Telemetry).0 > before);
     let spend = ledger.reserve(Use::Telemetry, &price(10.0), [1; 32]).unwrap().recorded();
     assert_eq!((spend.number(), spend.purpose(), spend.sigma()), (2, Use::Telemetry, 10.0));
+}
+
+#[test]
+fn a_round_is_paid_for_once() {
+    let mut ledger = fresh();
+    let entry = ledger.reserve(Use::Learning, &price(20.0), [1; 32]).unwrap().entry;
+    assert_eq!(ledger.reserve(Use::Learning, &price(20.0), [1; 32]).unwrap_err(), Refused::Twice);
+    let mut again = Ledger::open(LIMITS, &[entry], &ledger.anchor()).unwrap();
+    assert_eq!(again.reserve(Use::Learning, &price(20.0), [1; 32]).unwrap_err(), Refused::Twice);
+    assert!(ledger.reserve(Use::Learning, &price(20.0), [2; 32]).is_ok());
+    assert!(
+        ledger.reserve(Use::Telemetry, &price(20.0), [1; 32]).is_ok(),
+        "a metric is released again and again"
+    );
 }
