@@ -13,6 +13,9 @@ use zeroize::Zeroizing;
 /// Places of the guardrail's features.
 pub const PLACES: u32 = 1 << 19;
 
+/// What stands at the bias: small beside the features, whose length is one, so that a step that suits them suits it.
+const BIAS: f32 = 0.3;
+
 /// One window of a text: where it has features, and how much. The bias stands last.
 #[derive(Clone, Debug)]
 pub struct Window(Vec<(u32, f32)>);
@@ -39,7 +42,7 @@ pub fn fold(places: &[u32], dimension: u32) -> Window {
             _ => row.push((at, value)),
         }
     }
-    row.push((folds, 1.0));
+    row.push((folds, BIAS));
     Window(row)
 }
 
@@ -163,6 +166,6 @@ impl Head {
         let (bias, weights) = self.0.split_last().map_or((0.0, [].as_slice()), |(bias, rest)| (*bias, rest));
         let folds = weights.len().max(1) as u32;
         let weight = |place: u32| weights.get((place % folds) as usize).copied().unwrap_or(0.0) * sign(place);
-        ((0..PLACES).map(weight).collect(), bias)
+        ((0..PLACES).map(weight).collect(), bias * BIAS)
     }
 }
