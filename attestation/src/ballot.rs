@@ -1,4 +1,4 @@
-//! What people sign: votes on holds, and orders to the sentinel.
+//! What people sign: votes on holds, orders to the sentinel, and the boxes in which they hand it secrets.
 //!
 //! A statement is bytes of one fixed form, with `lp(x)` = length of x as four bytes big-endian, then x; numbers are
 //! big-endian:
@@ -6,13 +6,15 @@
 //! ```text
 //! vote   lp("adyton/vote/v1")  || boot (16) || hold (16) || request (32) || 01 allow, 00 deny
 //! order  lp("adyton/order/v1") || boot (16) || epoch (8) || until (8, ms) || kind (1) || principal (32)
+//! secret lp("adyton/secret/v1") || boot (16) || key (32) || SHA-256 of the sealed box (32)
 //! ```
 //!
 //! `kind` is 1 quarantine, 2 kill, 3 restore, 4 accept the drift, 5 pardon; `principal` is zero but for a pardon.
 //!
 //! # Promises
 //! - A [`Statement`] comes out of a [`Ballot`] only if one of the given keys signed exactly its bytes; nothing is parsed before.
-//! - A vote is good for one hold of one boot and one request; an order for one state of one boot, and for a time.
+//! - A vote is good for one hold of one boot and one request; an order for one state of one boot, and for a time; a secret for
+//!   one key, which is good once.
 //!
 //! # Does not
 //! - Count. Who may say what, and how many it takes, is the sentinel's to know.
@@ -28,8 +30,9 @@ use crate::time::Timestamp;
 
 const VOTE: &[u8] = b"adyton/vote/v1";
 const ORDER: &[u8] = b"adyton/order/v1";
+const SECRET: &[u8] = b"adyton/secret/v1";
 
-/// Longest statement, in bytes. A vote has 83, an order 84.
+/// Longest statement, in bytes. A vote has 83, an order 84, a secret 100.
 pub const MAX_STATEMENT: usize = 128;
 
 /// What an order asks for.
@@ -74,6 +77,15 @@ pub enum Statement {
         until: Timestamp,
         /// What is wanted.
         order: Order,
+    },
+    /// About a secret that comes with it.
+    Secret {
+        /// Which boot of which enclave.
+        boot: [u8; 16],
+        /// The key that it is sealed to, good once.
+        key: [u8; 32],
+        /// SHA-256 of the box ([`crate::secret::box_digest`]).
+        sealed: [u8; 32],
     },
 }
 
@@ -131,6 +143,9 @@ impl Statement {
                 let (epoch, until) = (epoch.to_be_bytes(), until.as_millis().to_be_bytes());
                 [&head[..], boot, &epoch, &until, &order.encode()].concat()
             }
+            Self::Secret { boot, key, sealed } => {
+                [&length_prefixed(&[SECRET])[..], boot, key, sealed].concat()
+            }
         }
     }
 
@@ -141,6 +156,11 @@ impl Statement {
             let (boot, hold, request, [allow]) = (rest.take()?, rest.take()?, rest.take()?, rest.take()?);
             let allow = if allow <= 1 { allow == 1 } else { return None };
             return rest.0.is_empty().then_some(Self::Vote { boot, hold, request, allow });
+        }
+        if let Some(rest) = bytes.strip_prefix(&length_prefixed(&[SECRET])[..]) {
+            let mut rest = Rest(rest);
+            let (boot, key, sealed) = (rest.take()?, rest.take()?, rest.take()?);
+            return rest.0.is_empty().then_some(Self::Secret { boot, key, sealed });
         }
         let mut rest = Rest(bytes.strip_prefix(&length_prefixed(&[ORDER])[..])?);
         let (boot, epoch, until) =
@@ -199,7 +219,8 @@ mod tests {
         let order = |order| Statement::Order { boot: [1; 16], epoch: 7, until, order };
         let pardon = Order::Pardon { principal: [9; 32] };
         let orders = [Order::Quarantine, Order::Kill, Order::Restore, Order::AcceptDrift, pardon];
-        [vote(true), vote(false)].into_iter().chain(orders.map(order)).collect()
+        let secret = Statement::Secret { boot: [1; 16], key: [4; 32], sealed: [5; 32] };
+        [vote(true), vote(false)].into_iter().chain(orders.map(order)).chain([secret]).collect()
     }
 
     #[test]

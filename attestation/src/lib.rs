@@ -46,6 +46,8 @@ pub mod measurement;
 pub mod nsm;
 pub mod receipt;
 pub mod reference;
+pub mod seal;
+pub mod secret;
 mod time;
 pub mod tls;
 pub mod transparency;

@@ -171,7 +171,7 @@ impl Auditor {
 mod tests {
     use super::*;
     use adyton_attestation::Timestamp;
-    use adyton_attestation::audit::seal::SealError;
+    use adyton_attestation::seal::SealError;
 
     fn entry(index: u64) -> Entry {
         let (boot, at) = ([1; 16], Timestamp::from_millis(5));

@@ -22,6 +22,7 @@ pub mod people;
 pub mod policy;
 pub mod proxy;
 pub mod release;
+pub mod secret;
 pub mod session;
 pub mod status;
 pub mod token;

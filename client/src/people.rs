@@ -163,15 +163,19 @@ pub async fn cast(
     token: Option<&str>,
     ballot: &Ballot,
 ) -> Result<u8, PeopleError> {
-    let body = json!({
-        "statement": BASE64_URL_SAFE_NO_PAD.encode(&ballot.statement),
-        "signer": ballot.signer.to_string(),
-        "signature": BASE64_URL_SAFE_NO_PAD.encode(ballot.signature),
-    });
-    let body = Bytes::from(body.to_string());
+    let body = Bytes::from(written(ballot).to_string());
     let answered: Value = ask(session, Method::POST, "/adyton/v1/ballots", token, body).await?;
     let missing = answered.get("missing").and_then(Value::as_u64).and_then(|n| u8::try_from(n).ok());
     missing.ok_or_else(|| PeopleError::Answer("no number of missing ballots".into()))
+}
+
+/// A ballot, as an enclave reads it.
+pub(crate) fn written(ballot: &Ballot) -> Value {
+    json!({
+        "statement": BASE64_URL_SAFE_NO_PAD.encode(&ballot.statement),
+        "signer": ballot.signer.to_string(),
+        "signature": BASE64_URL_SAFE_NO_PAD.encode(ballot.signature),
+    })
 }
 
 async fn get<T: for<'a> Deserialize<'a>>(
@@ -182,7 +186,7 @@ async fn get<T: for<'a> Deserialize<'a>>(
     ask(session, Method::GET, path, token, Bytes::new()).await
 }
 
-async fn ask<T: for<'a> Deserialize<'a>>(
+pub(crate) async fn ask<T: for<'a> Deserialize<'a>>(
     session: &AttestedSession,
     method: Method,
     path: &str,

@@ -6,7 +6,8 @@ use adyton_wire::channel::Channel;
 use adyton_wire::control::{
     Account, Action, Decision, Denial, GrantId, RequestId, Screened, ToSentinel, ToWorker, Token, Told, Wish,
 };
-use adyton_wire::lookup::Lookup;
+use adyton_wire::lookup::{Lookup, SignedLookup};
+use adyton_wire::stores::Password;
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -180,18 +181,36 @@ impl Report {
 /// limits that it signed. Good once.
 ///
 /// ```compile_fail,E0451
-/// let forged = adyton_enclave::gate::Ticket { held: todo!(), lookup: todo!() };
+/// let forged = adyton_enclave::gate::Ticket { held: todo!(), signed: todo!(), lookup: todo!(), section: 0, connection: None };
 /// ```
 #[derive(Debug)]
 pub struct Ticket {
     held: Held,
+    signed: SignedLookup,
     lookup: Lookup,
+    section: u16,
+    connection: Option<(OwnedFd, Password)>,
 }
 
 impl Ticket {
     /// What it permits.
     pub fn lookup(&self) -> &Lookup {
         &self.lookup
+    }
+
+    /// The same, for a store that believes nothing but the sentinel's keyed hash.
+    pub fn signed(&self) -> &SignedLookup {
+        &self.signed
+    }
+
+    /// The section of the guardrail settings by which passages are screened.
+    pub fn section(&self) -> u16 {
+        self.section
+    }
+
+    /// The socket that came with it, if a connection was asked for, and what to log in with. Once.
+    pub fn connection(&mut self) -> Option<(OwnedFd, Password)> {
+        self.connection.take()
     }
 
     /// Tells the sentinel what came of it: the passages' names, their size, and how many were read and not used.
@@ -298,16 +317,17 @@ impl Gate {
     /// # Errors
     /// As [`Gate::grant`].
     pub async fn ticket(&self, asker: Asker, action: Action) -> Result<Result<Ticket, NotGranted>, Silent> {
-        match self.decide(asker, action).await?.0 {
+        let (decision, socket) = self.decide(asker, action).await?;
+        match decision {
             Decision::Denied(denial) => Ok(Err(NotGranted::Denied(denial))),
             Decision::Held { hold, missing, ends_in_ms } => {
                 let ends_in = Duration::from_millis(u64::from(ends_in_ms));
                 Ok(Err(NotGranted::Held { hold, missing, ends_in }))
             }
-            Decision::LookUp { grant, signed } => {
+            Decision::LookUp { grant, signed, section, password } => {
                 let lookup = signed.lookup().map_err(|_| Silent)?;
                 let held = Held::new(grant, &self.outgoing);
-                Ok(Ok(Ticket { held, lookup }))
+                Ok(Ok(Ticket { held, signed, lookup, section, connection: socket.zip(password) }))
             }
             Decision::Granted { .. } | Decision::Permitted => Err(Silent),
         }

@@ -12,6 +12,7 @@
 
 pub mod answer;
 pub mod api;
+pub mod database;
 pub mod embedder;
 pub mod gate;
 pub mod generator;

@@ -17,6 +17,7 @@
 use crate::api::embeddings::one;
 use crate::api::error::ApiError;
 use crate::api::tools::unmarked;
+use crate::database::Database;
 use crate::embedder::EmbedError;
 use crate::gate::{Asker, NotGranted, Ticket};
 use crate::request::{House, digest, refuse_held, screened};
@@ -25,8 +26,10 @@ use adyton_retrieval::chunk;
 use adyton_retrieval::document::Document;
 use adyton_retrieval::embedded::{Embedded, EmbeddedError};
 use adyton_retrieval::passage::{Passage, Written};
-use adyton_wire::control::Action;
+use adyton_retrieval::postgres::{Store, StoreError};
+use adyton_wire::control::{Action, Denial};
 use adyton_wire::lookup::{MAX_PASSAGES, vector_digest};
+use adyton_wire::stores::{Stores, Without};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -37,10 +40,34 @@ pub const DEFAULT_PASSAGES: u32 = 4;
 /// Most passages of one answer.
 pub const MAX_WANTED: u32 = 20;
 
-/// The documents of this worker.
-#[derive(Debug, Default)]
+/// The documents of this worker, and the way to those that are elsewhere.
+#[derive(Debug)]
 pub struct Library {
     store: RwLock<Embedded>,
+    database: Option<Database>,
+}
+
+/// Where a collection is, for one call.
+enum Place {
+    /// In this worker's memory.
+    Here,
+    /// In the database, over this connection if there is one.
+    There(Option<Store>),
+}
+
+impl Place {
+    /// Whether the sentinel must open a connection.
+    fn must_connect(&self) -> bool {
+        matches!(self, Place::There(None))
+    }
+}
+
+/// Nothing was read.
+enum Unread {
+    /// It may not be, or persons must say so first.
+    Refused(ApiError),
+    /// The store gave nothing.
+    Unavailable(ApiError),
 }
 
 /// What a request wants to be answered from.
@@ -55,7 +82,7 @@ pub struct Wanted {
 /// The passages that came into a prompt.
 #[derive(Clone, Debug)]
 pub struct Sources {
-    /// `pass`, or `redact` if something of them was taken out.
+    /// `pass`, `redact` if something of them was taken out, or `unavailable` if the store gave none.
     pub verdict: &'static str,
     /// As the client is told of them: the first is number 1.
     pub listed: Vec<Value>,
@@ -104,20 +131,26 @@ pub async fn consult(
         |error: EmbedError| ApiError { param: Some("messages".to_owned()), ..ApiError::from(error) };
     let embedded = embedder.embed(&question).await.map_err(of_question)?;
     let vector = embedded.vectors.first().ok_or_else(ApiError::offline)?.elements();
+    let place = house.library.place(&wanted.collection);
     let action = Action::Retrieve {
         collection: wanted.collection.clone(),
         purpose: purpose.to_owned(),
         passages: wanted.passages,
         query: vector_digest(vector).map_err(|_| ApiError::offline())?,
         request: digest(body),
+        connect: place.must_connect(),
     };
-    let ticket = ticket(house, asker, action, body).await?;
-    let Ok(found) = house.library.read(&ticket, vector) else {
-        ticket.tell(None);
-        return Err(ApiError::offline());
+    let (ticket, found) = match house.library.read(house, place, (asker, action, body), vector).await {
+        Ok(found) => found,
+        Err(Unread::Refused(error)) => return Err(error),
+        Err(Unread::Unavailable(error)) if !house.library.may_do_without() => return Err(error),
+        Err(Unread::Unavailable(_)) => {
+            put_in(prompt, &wanted.collection, &[]);
+            return Ok(Sources { verdict: "unavailable", listed: Vec::new() });
+        }
     };
     let read = found.len();
-    let guardrail = house.guardrails.section(DEFAULT_SECTION).ok_or_else(ApiError::offline)?.clone();
+    let guardrail = house.guardrails.section(ticket.section()).ok_or_else(ApiError::offline)?.clone();
     let kept = tokio::task::spawn_blocking(move || sift(&guardrail, found)).await;
     let (kept, verdict) = kept.map_err(|_panicked| ApiError::offline())?;
     let bytes = kept.iter().map(|passage| passage.text.len()).sum();
@@ -160,16 +193,24 @@ pub async fn take_in(
     let title = sent.title.unwrap_or_else(|| sent.document.clone());
     let document = Document::new(sent.document, title, sent.classification, passages.collect::<Vec<_>>())
         .map_err(|e| wrong(e.to_string()))?;
+    let place = house.library.place(collection);
     let action = Action::Ingest {
         collection: collection.to_owned(),
         purpose: sent.purpose.unwrap_or_else(|| PURPOSE.to_owned()),
         passages: u32::try_from(document.count()).unwrap_or(u32::MAX),
         document_bytes: u32::try_from(sent.text.len()).unwrap_or(u32::MAX),
         payload: document.digest(),
+        connect: place.must_connect(),
     };
-    let ticket = ticket(house, asker, action, body).await?;
+    let (mut ticket, place) = match ticket(house, asker, action, body).await {
+        Ok(ticket) => (ticket, place),
+        Err(error) => {
+            house.library.put_back(place);
+            return Err(error);
+        }
+    };
     let bytes = sent.text.len();
-    match house.library.write(&ticket, document) {
+    match house.library.write(place, &mut ticket, document).await {
         Ok(names) => {
             let count = names.len();
             ticket.tell(Some((names, bytes, 0)));
@@ -182,19 +223,93 @@ pub async fn take_in(
     }
 }
 
-/// The section by which documents are screened before they are part of a prompt: the default. The prompt is screened again, by
-/// the section of its grant.
+/// The section by which a question is screened before the sentinel has named one, and a document that is written: the default.
+/// Passages are screened by the section that comes with their grant, and the prompt again by that of its own.
 const DEFAULT_SECTION: u16 = 0;
 /// The purpose of whoever writes documents and says none. A pack that declares contexts declares it, too.
 const PURPOSE: &str = "ingest";
 
 impl Library {
-    fn read(&self, ticket: &Ticket, vector: &[f32]) -> Result<Vec<Passage>, EmbeddedError> {
-        let store = self.store.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        store.search(ticket.lookup(), vector)
+    /// For the stores of the measured policy pack. `None` if one of them is not well formed, which the sentinel has judged.
+    pub fn new(stores: Stores) -> Option<Library> {
+        let database = match stores.postgres {
+            Some(postgres) => Some(Database::new(postgres)?),
+            None => None,
+        };
+        Some(Library { store: RwLock::default(), database })
     }
 
-    fn write(&self, ticket: &Ticket, document: Document) -> Result<Vec<[u8; 16]>, ApiError> {
+    fn place(&self, collection: &str) -> Place {
+        match self.database.as_ref().filter(|database| database.holds(collection)) {
+            Some(database) => Place::There(database.idle()),
+            None => Place::Here,
+        }
+    }
+
+    fn put_back(&self, place: Place) {
+        if let (Some(database), Place::There(store)) = (&self.database, place) {
+            database.keep(store);
+        }
+    }
+
+    /// Whether questions are answered without passages if the database gives none.
+    fn may_do_without(&self) -> bool {
+        self.database.as_ref().is_some_and(|database| database.without() == Without::Answer)
+    }
+
+    /// Asks for a ticket and uses it. What became of a ticket for nothing is told.
+    async fn read(
+        &self,
+        house: &House,
+        place: Place,
+        (asker, action, body): (&Asker, Action, &[u8]),
+        vector: &[f32],
+    ) -> Result<(Ticket, Vec<Passage>), Unread> {
+        let mut ticket = match asked(house, asker, action).await {
+            Ok(ticket) => ticket,
+            Err(not) => {
+                self.put_back(place);
+                return Err(match not {
+                    Some(NotGranted::Denied(Denial::Unreachable)) => {
+                        Unread::Unavailable(StoreError::Down.into())
+                    }
+                    Some(NotGranted::Denied(denial @ Denial::StoreLocked)) => {
+                        Unread::Unavailable(denial.into())
+                    }
+                    Some(not) => Unread::Refused(refuse_held(house, not, body)),
+                    None => Unread::Refused(ApiError::offline()),
+                });
+            }
+        };
+        let found = match (place, &self.database) {
+            (Place::There(idle), Some(database)) => match database.search(idle, &mut ticket, vector).await {
+                Ok(found) => Ok(found),
+                Err(error @ StoreError::TooMuch) => Err(Unread::Refused(error.into())),
+                Err(error) => Err(Unread::Unavailable(error.into())),
+            },
+            _ => {
+                let store = self.store.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+                store.search(ticket.lookup(), vector).map_err(|_| Unread::Refused(ApiError::offline()))
+            }
+        };
+        match found {
+            Ok(found) => Ok((ticket, found)),
+            Err(unread) => {
+                ticket.tell(None);
+                Err(unread)
+            }
+        }
+    }
+
+    async fn write(
+        &self,
+        place: Place,
+        ticket: &mut Ticket,
+        document: Document,
+    ) -> Result<Vec<[u8; 16]>, ApiError> {
+        if let (Place::There(idle), Some(database)) = (place, &self.database) {
+            return Ok(database.insert(idle, ticket, &document).await?);
+        }
         let mut store = self.store.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         let written = store.insert(ticket.lookup(), document);
         let names = written.map_err(|error| match error {
@@ -205,14 +320,20 @@ impl Library {
     }
 }
 
-fn no_collection() -> adyton_wire::control::Denial {
-    adyton_wire::control::Denial::UnknownCollection
+fn no_collection() -> Denial {
+    Denial::UnknownCollection
 }
 
 async fn ticket(house: &House, asker: &Asker, action: Action, body: &[u8]) -> Result<Ticket, ApiError> {
-    house.check_lease()?;
-    let decided = house.gate.ticket(asker.clone(), action).await.map_err(|_silent| ApiError::offline())?;
-    decided.map_err(|not: NotGranted| refuse_held(house, not, body))
+    let not =
+        |not: Option<NotGranted>| not.map_or_else(ApiError::offline, |not| refuse_held(house, not, body));
+    asked(house, asker, action).await.map_err(not)
+}
+
+/// A ticket, or why there is none; `None` if the AI is offline or the sentinel gone.
+async fn asked(house: &House, asker: &Asker, action: Action) -> Result<Ticket, Option<NotGranted>> {
+    house.check_lease().map_err(|_| None)?;
+    house.gate.ticket(asker.clone(), action).await.map_err(|_silent| None)?.map_err(Some)
 }
 
 /// Screens each passage for itself, title and fields with it. What is blocked is dropped.

@@ -108,7 +108,9 @@ pub fn run(anchor: TrustAnchor) -> Result<(), WorkerError> {
 async fn live(socket: OwnedFd, anchor: TrustAnchor, memory: usize) -> Result<(), WorkerError> {
     let channel = Channel::new(socket)?;
     let (start, descriptors) = channel.receive::<ToWorker>().await?;
-    let ToWorker::Start { guardrails, peers, tools } = start else { return Err(WorkerError::Protocol) };
+    let ToWorker::Start { guardrails, peers, tools, stores } = start else {
+        return Err(WorkerError::Protocol);
+    };
     let mut descriptors = descriptors.into_iter();
     let mut next = || descriptors.next();
     let (Some(weights), Some(manifest), Some(protected)) = (next(), next(), next()) else {
@@ -143,6 +145,7 @@ async fn live(socket: OwnedFd, anchor: TrustAnchor, memory: usize) -> Result<(),
         anchor,
         chains: Mutex::default(),
     });
+    let library = Library::new(stores).ok_or(WorkerError::Protocol)?;
     let house = Arc::new(House {
         name,
         gate,
@@ -153,7 +156,7 @@ async fn live(socket: OwnedFd, anchor: TrustAnchor, memory: usize) -> Result<(),
         held: HeldTexts::default(),
         tools: Tools::new(tools),
         embedder,
-        library: Library::default(),
+        library,
     });
     server::serve(house, identity, key.config, sockets).await;
     Ok(())

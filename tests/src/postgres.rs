@@ -26,8 +26,11 @@ use anyhow::{Context, Result, bail, ensure};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, copy_bidirectional, duplex};
-use tokio::net::UnixStream;
+use tokio::io::{
+    AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, copy_bidirectional, duplex,
+};
+use tokio::net::{TcpListener, UnixStream};
+use tokio::sync::watch;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, Config, NoTls};
 use tokio_rustls::TlsAcceptor;
@@ -235,8 +238,8 @@ fn certificates() -> Result<(Arc<ServerConfig>, CertificateDer<'static>)> {
     root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let root_certificate = root.self_signed(&root_key)?.der().clone();
     let key = KeyPair::generate()?;
-    let leaf =
-        CertificateParams::new(vec![NAME.to_owned()])?.signed_by(&key, &Issuer::new(root, root_key))?;
+    let leaf = CertificateParams::new(vec![NAME.to_owned(), "localhost".to_owned()])?
+        .signed_by(&key, &Issuer::new(root, root_key))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -304,8 +307,74 @@ impl Database {
     }
 }
 
+/// What a front does with connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    /// Leads them to the server.
+    Serves,
+    /// Hangs up at once.
+    HangsUp,
+    /// Takes them and says nothing.
+    Silent,
+}
+
+/// A port on which the server waits for TLS connections, as a deployment's does. It hangs up when it is dropped.
+pub struct Front {
+    /// `localhost:port`
+    pub address: String,
+    mood: watch::Sender<Mood>,
+}
+
+impl Front {
+    /// Changes what becomes of connections, also of those that stand.
+    pub fn set(&self, mood: Mood) {
+        self.mood.send_replace(mood);
+    }
+}
+
+impl Database {
+    /// A front of its own.
+    ///
+    /// # Errors
+    /// If there is no port.
+    pub async fn front(&self) -> Result<Front> {
+        let listener = TcpListener::bind("localhost:0").await?;
+        let address = format!("localhost:{}", listener.local_addr()?.port());
+        let (mood, moods) = watch::channel(Mood::Serves);
+        let (tls, socket) = (TlsAcceptor::from(self.tls()), self.server.socket());
+        tokio::spawn(async move {
+            let mut over = moods.clone();
+            let accept = async {
+                while let Ok((stream, _)) = listener.accept().await {
+                    let (tls, socket, mut moods) = (tls.clone(), socket.clone(), moods.clone());
+                    let mood = *moods.borrow_and_update();
+                    tokio::spawn(async move {
+                        match mood {
+                            Mood::HangsUp => {}
+                            Mood::Silent => drop((moods.changed().await, stream)),
+                            // Whatever comes after ends it.
+                            Mood::Serves => tokio::select! {
+                                _ = relay(stream, tls, &socket) => {}
+                                _ = moods.changed() => {}
+                            },
+                        }
+                    });
+                }
+            };
+            tokio::select! {
+                () = accept => {}
+                _ = over.wait_for(|_| false) => {}
+            }
+        });
+        Ok(Front { address, mood })
+    }
+}
+
 /// Ends TLS as PostgreSQL negotiates it.
-async fn relay(mut stream: DuplexStream, tls: TlsAcceptor, socket: &Path) -> Result<()> {
+async fn relay<S>(mut stream: S, tls: TlsAcceptor, socket: &Path) -> Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     negotiate(&mut stream).await?;
     let mut inside = tls.accept(stream).await?;
     let mut server = UnixStream::connect(socket).await?;
@@ -317,7 +386,7 @@ async fn relay(mut stream: DuplexStream, tls: TlsAcceptor, socket: &Path) -> Res
 ///
 /// # Errors
 /// If something else was asked for.
-pub async fn negotiate(stream: &mut DuplexStream) -> Result<()> {
+pub async fn negotiate<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Result<()> {
     let mut request = [0; 8];
     stream.read_exact(&mut request).await?;
     ensure!(request == [0, 0, 0, 8, 4, 210, 22, 47], "not a request for TLS");

@@ -76,7 +76,7 @@ impl Simulation {
         let transport = Transport::Unix(self.bus.clone());
         let on_listening =
             || println!("{}", serde_json::json!({ "enclave": "listening", "simulated": true }));
-        Ok(adyton_sentinel::run(Box::new(nsm), &transport, program, true, on_listening))
+        Ok(adyton_sentinel::run(Box::new(nsm), &transport, program, on_listening))
     }
 
     fn measure(&self) -> Result<InitialPcrs> {

@@ -3,6 +3,7 @@
 //! Encoding: postcard, one message a datagram ([`crate::channel`]), at most [`crate::channel::MAX_FRAME`] bytes.
 
 use crate::lookup::SignedLookup;
+use crate::stores::{Password, Stores};
 use crate::tools::Tool;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -27,6 +28,8 @@ pub enum ToWorker {
         peers: String,
         /// `tools.toml` of the measured policy pack, read and judged.
         tools: Vec<(String, Tool)>,
+        /// `stores.toml` of the measured policy pack, read and judged.
+        stores: Stores,
     },
     /// An accepted connection; its socket travels with the message.
     Connection,
@@ -37,7 +40,8 @@ pub enum ToWorker {
     },
     /// The answer to [`ToSentinel::Evidence`]: an attestation document, or `None` if the NSM gave none.
     Evidence(RequestId, Option<Vec<u8>>),
-    /// The answer to [`ToSentinel::Ask`]. With a grant to call a tool comes the socket to call it over.
+    /// The answer to [`ToSentinel::Ask`]. With a grant to call a tool comes the socket to call it over, and with one to look up, if
+    /// it was asked to connect, the socket to the store.
     Decision(RequestId, Decision),
     /// The answer to [`ToSentinel::Seal`]: a signed receipt, or `None` if the grant was not good for one.
     Receipt(RequestId, Option<Vec<u8>>),
@@ -209,6 +213,8 @@ pub enum Action {
         query: [u8; 32],
         /// SHA-256 of the request's body: what an approver approves.
         request: [u8; 32],
+        /// True if the worker has no connection to the store, should the collection be in one.
+        connect: bool,
     },
     /// To write passages of one document.
     Ingest {
@@ -222,6 +228,8 @@ pub enum Action {
         document_bytes: u32,
         /// SHA-256 of what is written.
         payload: [u8; 32],
+        /// As in [`Action::Retrieve`].
+        connect: bool,
     },
 }
 
@@ -243,6 +251,21 @@ pub enum Wish {
         /// 64 bytes.
         signature: Vec<u8>,
     },
+    /// A key to seal a secret to, good once.
+    SecretKey,
+    /// A signed statement about a secret (`attestation::ballot`), unread, and the secret, sealed (`attestation::secret`).
+    Secret {
+        /// At most 128 bytes.
+        statement: Vec<u8>,
+        /// Who says that he signed it.
+        signer: [u8; 32],
+        /// 64 bytes.
+        signature: Vec<u8>,
+        /// The sender's half of the agreement.
+        encapsulated: [u8; 32],
+        /// The rest of the box.
+        ciphertext: Vec<u8>,
+    },
 }
 
 /// What approvers are told.
@@ -259,6 +282,17 @@ pub enum Told {
         /// How many more.
         missing: u8,
     },
+    /// To [`Wish::SecretKey`].
+    SecretKey {
+        /// Which boot.
+        boot: [u8; 16],
+        /// The key.
+        key: [u8; 32],
+        /// The receipt key's signature over both; 64 bytes.
+        signature: Vec<u8>,
+    },
+    /// To [`Wish::Secret`]: it was taken.
+    Taken,
 }
 
 /// Most holds that are open at a time. Each fits into 1 KiB, so that a list fits into a frame.
@@ -343,6 +377,10 @@ pub enum Decision {
         grant: GrantId,
         /// The limits, for the store.
         signed: SignedLookup,
+        /// The section of `guardrails.toml` by which passages are screened.
+        section: u16,
+        /// What a connection that comes with it is logged in with.
+        password: Option<Password>,
     },
     /// It may if persons approve; the same request may be asked again.
     Held {
@@ -378,6 +416,8 @@ pub enum Denial {
     UnknownTool,
     /// No such collection.
     UnknownCollection,
+    /// The collection is in a store whose secrets nobody has handed over yet.
+    StoreLocked,
     /// It was permitted, and the host does not connect to where it goes.
     Unreachable,
     /// Not now; perhaps later.

@@ -3,7 +3,7 @@
 //! | wall | module |
 //! |---|---|
 //! | host and enclave | [`ports`], [`hybrid`], [`blob`], [`manifest`], [`audit`], [`egress`], [`metrics`] |
-//! | sentinel and worker | [`control`], [`channel`], [`tools`], [`lookup`] |
+//! | sentinel and worker | [`control`], [`channel`], [`tools`], [`stores`], [`lookup`] |
 //!
 //! Promises
 //! - Every length is checked against its limit before memory is taken for it.
@@ -19,4 +19,5 @@ pub mod lookup;
 pub mod manifest;
 pub mod metrics;
 pub mod ports;
+pub mod stores;
 pub mod tools;

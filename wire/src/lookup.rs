@@ -313,7 +313,8 @@ impl<'a> Lines<'a> {
     }
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether a collection or field may be called so.
+pub fn is_name(name: &str) -> bool {
     let letters = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
     letters && !name.is_empty() && name.len() <= MAX_NAME
 }

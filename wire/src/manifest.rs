@@ -3,6 +3,7 @@
 //! The manifest's *bytes* are measured, so they travel and are kept as they are; this module reads them.
 //! The tokenizer and the chat template are part of the weights file (GGUF), and so of its digest.
 
+use crate::stores::MAX_STORES_FILE;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use thiserror::Error;
@@ -16,8 +17,8 @@ pub const CHUNK_SIZE: u32 = 1 << 20;
 /// Largest file of the policy pack, in bytes.
 pub const MAX_POLICY_FILE: u64 = 1 << 20;
 /// Largest file of the policy pack that the worker gets, in bytes: three of them travel in one control frame
-/// ([`crate::channel::MAX_FRAME`]).
-pub const MAX_WORKER_FILE: u64 = 40 * 1024;
+/// ([`crate::channel::MAX_FRAME`]), and [`MAX_STORES_FILE`] beside them.
+pub const MAX_WORKER_FILE: u64 = 38 * 1024;
 /// The files of the policy pack that the worker gets.
 pub const WORKER_FILES: [&str; 3] = ["guardrails.toml", "peers.json", "tools.toml"];
 /// Largest weights file, in bytes.
@@ -26,13 +27,14 @@ pub const MAX_WEIGHTS: u64 = 8 << 30;
 pub const MAX_ENCODER: u64 = 256 << 20;
 
 /// The files of a policy pack, all required. Nothing else belongs to one.
-pub const POLICY_FILES: [&str; 12] = [
+pub const POLICY_FILES: [&str; 13] = [
     "adyton.cedarschema",
     "policies.cedar",
     "contexts.toml",
     "resources.toml",
     "behaviour.toml",
     "tools.toml",
+    "stores.toml",
     "approvers.json",
     "guardrails.toml",
     "protected.json",
@@ -133,7 +135,7 @@ pub enum ManifestError {
     /// A policy file is missing, unknown or too large.
     #[error(
         "the policy pack must have exactly the files {POLICY_FILES:?}, each at most {MAX_POLICY_FILE} bytes, \
-         {WORKER_FILES:?} at most {MAX_WORKER_FILE}"
+         {WORKER_FILES:?} at most {MAX_WORKER_FILE}, stores.toml at most {MAX_STORES_FILE}"
     )]
     Policy,
 }
@@ -173,11 +175,19 @@ impl Manifest {
             }
         }
         let known = self.policy.len() == POLICY_FILES.len()
-            && POLICY_FILES.iter().all(|name| {
-                let limit = if WORKER_FILES.contains(name) { MAX_WORKER_FILE } else { MAX_POLICY_FILE };
-                self.policy.get(*name).is_some_and(|file| file.size <= limit)
-            });
+            && POLICY_FILES
+                .iter()
+                .all(|name| self.policy.get(*name).is_some_and(|file| file.size <= limit(name)));
         if known { Ok(()) } else { Err(ManifestError::Policy) }
+    }
+}
+
+/// Most bytes of a file of the policy pack.
+fn limit(name: &str) -> u64 {
+    match name {
+        "stores.toml" => MAX_STORES_FILE,
+        _ if WORKER_FILES.contains(&name) => MAX_WORKER_FILE,
+        _ => MAX_POLICY_FILE,
     }
 }
 
@@ -260,6 +270,7 @@ mod tests {
         assert!(large("policies.cedar", MAX_POLICY_FILE).is_ok());
         assert_eq!(large("policies.cedar", MAX_POLICY_FILE + 1), Err(ManifestError::Policy));
         assert_eq!(large("peers.json", MAX_WORKER_FILE + 1), Err(ManifestError::Policy));
+        assert_eq!(large("stores.toml", MAX_STORES_FILE + 1), Err(ManifestError::Policy));
         assert!(matches!(Manifest::parse(b"{}"), Err(ManifestError::Syntax(_))));
         assert!(matches!(Manifest::parse(&vec![b' '; MAX_MANIFEST + 1]), Err(ManifestError::TooLarge(_))));
     }

@@ -4,7 +4,7 @@
 //! length, so there is no length to lie about. All integers big-endian.
 //!
 //! ```text
-//! snapshot = "ADYM" version:u8=2 state:u8 simulated:u8 numbers:[u64; 57]            (463 bytes)
+//! snapshot = "ADYM" version:u8=3 state:u8 simulated:u8 numbers:[u64; 58]            (471 bytes)
 //! ```
 //!
 //! The numbers are the fields of [`Snapshot`] in their order; a histogram is its buckets, then its sum.
@@ -23,7 +23,7 @@ use thiserror::Error;
 pub const SNAPSHOT_LEN: usize = HEADER_LEN + 8 * NUMBERS;
 
 /// The codes under which denials are counted, as clients see them. What has no code here counts as the last.
-pub const DENIALS: [&str; 19] = [
+pub const DENIALS: [&str; 20] = [
     "token_absent",
     "invalid_api_key",
     "token_expired",
@@ -33,6 +33,7 @@ pub const DENIALS: [&str; 19] = [
     "audit_unavailable",
     "no_such_tool",
     "no_such_collection",
+    "store_locked",
     "tool_unreachable",
     "deferred",
     "approval_declined",
@@ -69,7 +70,7 @@ pub const ANSWER_BOUNDS_US: [u64; BUCKETS - 1] = [
 pub const BUCKETS: usize = 12;
 
 const MAGIC: &[u8; 4] = b"ADYM";
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const HEADER_LEN: usize = 7;
 /// 12 numbers, the denials, and two histograms with their sums.
 const NUMBERS: usize = 12 + DENIALS.len() + 2 * (BUCKETS + 1);
@@ -168,7 +169,7 @@ pub struct Snapshot {
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum Malformed {
     /// Another protocol or version.
-    #[error("not a snapshot of metrics of version 1")]
+    #[error("not a snapshot of metrics of version 3")]
     Header,
     /// A state that is not defined.
     #[error("unknown state {0}")]
@@ -257,8 +258,8 @@ mod tests {
         assert_eq!(snapshot.encode(), bytes);
         assert_eq!(snapshot.numbers().collect::<Vec<_>>(), (1..=NUMBERS as u64).collect::<Vec<_>>());
         assert_eq!((snapshot.state, snapshot.simulated), (State::Quarantined, true));
-        assert_eq!((snapshot.grants_open, snapshot.denials[0], snapshot.answer.sum_ns), (5, 6, 57));
-        assert_eq!(SNAPSHOT_LEN, 463);
+        assert_eq!((snapshot.grants_open, snapshot.denials[0], snapshot.answer.sum_ns), (5, 6, 58));
+        assert_eq!(SNAPSHOT_LEN, 471);
     }
 
     #[test]

@@ -84,13 +84,10 @@ pub enum Kind {
 impl Tool {
     /// What is wrong with it, if anything is.
     pub fn fault(&self) -> Option<&'static str> {
-        let address = self.destination.rsplit_once(':');
-        let reached =
-            address.is_some_and(|(name, port)| is_host(name) && port.parse::<u16>().is_ok_and(|p| p > 0));
         let printable = self.path.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'?' | b'#' | b'%'));
         let path = self.path.starts_with('/') && self.path.len() <= MAX_PATH && printable;
         let rules = [
-            (reached, "destination must be a name and a port, as example.org:443"),
+            (is_destination(&self.destination), "destination must be a name and a port, as example.org:443"),
             (path, "path must begin with / and hold neither ?, # nor %"),
             (
                 self.path_arguments().is_some_and(|names| names.iter().all(|n| self.requires(n))),
@@ -147,6 +144,12 @@ impl Argument {
 pub fn is_name(name: &str) -> bool {
     let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
     (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(fits)
+}
+
+/// Whether it is a name and a port.
+pub(crate) fn is_destination(address: &str) -> bool {
+    let parts = address.rsplit_once(':');
+    parts.is_some_and(|(name, port)| is_host(name) && port.parse::<u16>().is_ok_and(|p| p > 0))
 }
 
 fn is_host(name: &str) -> bool {

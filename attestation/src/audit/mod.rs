@@ -11,7 +11,7 @@
 //!
 //! # Promises
 //! - One entry has one encoding ([`entry`]), and a leaf hash commits to it ([`record`]).
-//! - Only the holder of an auditor's key opens a sealed entry ([`seal`]), and only in its own boot and place.
+//! - Only the holder of an auditor's key opens a sealed entry ([`crate::seal`]), and only in its own boot and place.
 //! - A [`VerifiedLog`] exists only where every checkpoint is signed and agrees with the entries in front of
 //!   it.
 //!
@@ -26,7 +26,6 @@
 
 pub mod entry;
 pub mod record;
-pub mod seal;
 pub mod verify;
 
 use crate::ed25519::PublicKey;

@@ -22,7 +22,7 @@
 use zeroize::Zeroizing;
 
 use super::entry::{Entry, EntryError, MAX_ENTRY};
-use super::seal::{self, SEAL_OVERHEAD, SealError, Sealed};
+use crate::seal::{self, Info, SEAL_OVERHEAD, SealError, Sealed};
 use crate::transparency::Hash;
 use crate::transparency::tree::leaf_hash;
 
@@ -102,7 +102,10 @@ impl Record {
         let plaintext = Zeroizing::new([salt.as_slice(), &entry.encode()?].concat());
         let aad = place(&entry.boot, entry.index);
         let copies = auditors.iter().map(|auditor| {
-            Ok(Copy { auditor: *auditor, sealed: seal::seal(auditor, &aad, &plaintext, random)? })
+            Ok(Copy {
+                auditor: *auditor,
+                sealed: seal::seal(Info::Audit, auditor, &aad, &plaintext, random)?,
+            })
         });
         let copies = copies.collect::<Result<_, SealError>>()?;
         Ok(Self { index: entry.index, leaf: leaf_hash(&plaintext), copies })
@@ -152,7 +155,7 @@ impl Record {
     ) -> Result<Entry, RecordError> {
         let copy = self.copies.iter().find(|copy| copy.auditor == *auditor).ok_or(RecordError::NotForYou)?;
         let secret = Zeroizing::new(shared(&copy.sealed.encapsulated).ok_or(SealError::Key)?);
-        let plaintext = seal::open(&secret, auditor, &place(boot, self.index), &copy.sealed)?;
+        let plaintext = seal::open(Info::Audit, &secret, auditor, &place(boot, self.index), &copy.sealed)?;
         if leaf_hash(&plaintext) != self.leaf {
             return Err(RecordError::Leaf);
         }

@@ -161,8 +161,8 @@ impl ReceiptSigner {
         &self.public
     }
 
-    /// A signature over a checkpoint's lines. No receipt can be taken for one: what is signed of a receipt begins with
-    /// a CBOR array, what is signed of a checkpoint with the log's origin.
+    /// A signature over a checkpoint's lines, or over the offer of a key. None can be taken for another: what is signed of a
+    /// receipt begins with a CBOR array, of a checkpoint with the log's origin, of an offer with a length in four bytes.
     pub(crate) fn sign_lines(&self, lines: &[u8]) -> [u8; SIGNATURE_LEN] {
         let mut out = [0; SIGNATURE_LEN];
         // Both have 64 bytes; zip cannot leave one unwritten.

@@ -148,12 +148,12 @@ impl From<PeopleError> for Failure {
 }
 
 /// An attested session, and the token that goes with it.
-struct Open {
-    session: AttestedSession,
-    token: Option<String>,
+pub(super) struct Open {
+    pub(super) session: AttestedSession,
+    pub(super) token: Option<String>,
 }
 
-async fn open(anchor: &TrustAnchor, connection: &Connection, json: bool) -> Result<Open, Failure> {
+pub(super) async fn open(anchor: &TrustAnchor, connection: &Connection, json: bool) -> Result<Open, Failure> {
     let token = read_token(&connection.token)?;
     let session = attested(anchor, &connection.enclave, json, false).await?;
     Ok(Open { session, token })
@@ -232,7 +232,7 @@ pub(super) async fn operate(anchor: &TrustAnchor, operate: Operate, json: bool) 
     Ok(())
 }
 
-fn signer(path: &std::path::Path) -> Result<Signer, Failure> {
+pub(super) fn signer(path: &std::path::Path) -> Result<Signer, Failure> {
     let wrong = "not an approver's key; make one with `adyton approve key`";
     Signer::from_pkcs8(&read_file(path)?).map_err(|_| at_path(path, wrong))
 }

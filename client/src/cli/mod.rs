@@ -11,6 +11,7 @@ mod ingest;
 mod pack;
 mod policy;
 mod protect;
+mod provision;
 mod receipt;
 mod reference;
 mod screen;
@@ -109,6 +110,9 @@ enum Command {
     /// Take the AI offline, bring it back, and look at its state: orders that approvers sign.
     #[command(subcommand)]
     Operate(approve::Operate),
+    /// Hand an enclave that runs what opens its database: sealed to its sentinel, signed by an approver.
+    #[command(subcommand)]
+    Provision(provision::Provision),
     /// Verify an enclave that is yours and endorse it, so that clients who pin your key know it.
     #[command(
         after_help = "Example:\n  adyton endorse --enclave 127.0.0.1:8443 --reference mine.json --key operator.key \
@@ -375,6 +379,7 @@ async fn dispatch(anchor: &TrustAnchor, cli: Cli) -> Result<(), Failure> {
         Command::Status(status) => status::run(&status, json).await,
         Command::Approve(approve) => approve::approve(anchor, approve, json).await,
         Command::Operate(operate) => approve::operate(anchor, operate, json).await,
+        Command::Provision(what) => provision::provision(anchor, what, json).await,
         Command::Endorse(endorse) => receipt::endorse(anchor, &endorse, json).await,
         Command::Policy(policy) => policy::run(policy, json),
         Command::Token(Token::Issuer { issuer, audience, key }) => commands::issuer(&issuer, &audience, &key),

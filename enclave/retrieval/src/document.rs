@@ -6,8 +6,8 @@
 //! # Trusts
 //! - Nobody with sizes.
 
-use crate::passage::Written;
-use adyton_wire::lookup::{MAX_PASSAGES, payload_digest};
+use crate::passage::{PassageId, Written};
+use adyton_wire::lookup::{Lookup, MAX_PASSAGES, payload_digest};
 use serde::Serialize;
 use std::fmt;
 use zeroize::Zeroizing;
@@ -69,6 +69,12 @@ impl Document {
     /// The digest that a grant must name.
     pub fn digest(&self) -> [u8; 32] {
         payload_digest(self.text.as_bytes())
+    }
+
+    /// The names that its passages have where a grant of ingest lets them be written.
+    pub fn names<'a>(&'a self, lookup: &'a Lookup) -> impl Iterator<Item = PassageId> + 'a {
+        let name = |one: &Written| PassageId::of(&lookup.tenant, &lookup.collection, &self.name, one.ordinal);
+        self.passages.iter().map(name)
     }
 
     /// How many passages.

@@ -133,9 +133,7 @@ impl Embedded {
         if passages > MAX_PASSAGES || bytes > MAX_BYTES {
             return Err(EmbeddedError::Full);
         }
-        let name =
-            |one: &Written| PassageId::of(&lookup.tenant, &lookup.collection, &document.name, one.ordinal);
-        let names = document.passages.iter().map(name).collect();
+        let names = document.names(lookup).collect();
         collection.insert(document.name.clone(), document);
         (self.passages, self.bytes) = (passages, bytes);
         Ok(names)

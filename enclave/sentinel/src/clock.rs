@@ -14,7 +14,6 @@
 
 use adyton_attestation::Timestamp;
 use adyton_attestation::evidence::Evidence;
-use adyton_attestation::nsm::{self, Nsm};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -26,10 +25,10 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock that has asked the NSM for the time. Where that gives none, the audit log will not begin either.
-    pub fn set_by(nsm: &mut dyn Nsm) -> Clock {
+    /// A clock with the time of the NSM's first document. Where it gave none, the audit log will not begin either.
+    pub fn set_by(document: Option<&[u8]>) -> Clock {
         let clock = Clock::default();
-        clock.read(nsm::attest(nsm, None, None, None).ok().as_deref());
+        clock.read(document);
         clock
     }
 

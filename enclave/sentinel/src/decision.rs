@@ -384,6 +384,7 @@ mod tests {
                 passages: 20,
                 query: [0; 32],
                 request: [0; 32],
+                connect: false,
             };
             point.decide(&who(roles, clearance), &action, "m", moment)
         };

@@ -29,14 +29,17 @@ pub mod notary;
 pub mod people;
 pub mod release;
 pub mod sections;
+pub mod stores;
 pub mod supervisor;
 pub mod token;
 pub mod tools;
 pub mod transport;
 pub mod watch;
 
+use adyton_attestation::anchor::TrustAnchor;
+use adyton_attestation::appraisal::appraise_archived;
 use adyton_attestation::audit::document_fields;
-use adyton_attestation::nsm::Nsm;
+use adyton_attestation::nsm::{self, Nsm};
 use audit::AuditError;
 use audit::event::Event;
 use clock::Clock;
@@ -83,13 +86,11 @@ impl EnclaveEnd {
 }
 
 /// Runs an enclave until it ends, on the calling thread. (One thread: the worker's death signal is tied to the
-/// thread that started it.) `simulated` is written into every receipt. `on_listening` is called once clients
-/// can connect.
+/// thread that started it.) `on_listening` is called once clients can connect.
 pub fn run(
     mut nsm: Box<dyn Nsm>,
     transport: &Transport,
     program: WorkerProgram,
-    simulated: bool,
     on_listening: impl FnOnce(),
 ) -> EnclaveEnd {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -100,8 +101,9 @@ pub fn run(
         // An `Ok` would be an enclave that ended without a reason: there is none, and the type says so.
         let release = release::load(transport, &mut *nsm).await?;
         // Before anything counts days: a system clock that the host has set back would let them pass at once.
-        let clock = Arc::new(Clock::set_by(&mut *nsm));
-        let desk = desk::Desk::new(&release, Arc::clone(&clock), simulated)?;
+        let document = nsm::attest(&mut *nsm, None, None, None).ok();
+        let clock = Arc::new(Clock::set_by(document.as_deref()));
+        let desk = desk::Desk::new(&release, Arc::clone(&clock), is_simulated(document.as_deref()))?;
         let notary = notary::Notary::start(nsm, clock)?;
         open_log(&desk, &notary, transport).await?;
         let log = desk.log().clone();
@@ -128,6 +130,13 @@ pub fn run(
         Ok(never) => match never {},
         Err(end) => end,
     }
+}
+
+/// Whether this is no enclave that a client should believe in: another root than AWS's vouches for it, as in an emulator, or it runs
+/// in debug mode, in which the host reads its memory. Written into every receipt.
+fn is_simulated(document: Option<&[u8]>) -> bool {
+    let real = |document| appraise_archived(document, &TrustAnchor::aws_nitro_g1()).1.is_ok();
+    !document.is_some_and(real)
 }
 
 /// Begins the audit log: with a document that shows whose key signs it, and the start as its first entry.

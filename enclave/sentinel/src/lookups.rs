@@ -19,7 +19,7 @@ use std::time::Duration;
 /// How long a look-up may take to be made.
 const LIFETIME: Duration = Duration::from_secs(60);
 
-/// The key of this boot.
+/// The key of this boot, for what is kept in the enclave.
 #[derive(Debug)]
 pub struct Lookups(LookupKey);
 
@@ -84,8 +84,9 @@ impl Lookups {
         Some(Draft(lookup))
     }
 
-    /// Puts a draft under a grant and signs it. `None` for what is too long to be carried.
-    pub fn sign(&self, draft: Draft, grant: GrantId) -> Option<SignedLookup> {
-        Lookup { grant: grant.0, ..draft.0 }.sign(&self.0).ok()
+    /// Puts a draft under a grant and signs it: with the database's key if it is for that. `None` for what is too long to be
+    /// carried.
+    pub fn sign(&self, draft: Draft, grant: GrantId, database: Option<&LookupKey>) -> Option<SignedLookup> {
+        Lookup { grant: grant.0, ..draft.0 }.sign(database.unwrap_or(&self.0)).ok()
     }
 }

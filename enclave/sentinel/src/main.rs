@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         may_speak: false,
         user: Some(WORKER_USER),
     };
-    let end = adyton_sentinel::run(Box::new(booted.device), &Transport::Vsock, program, false, || ());
+    let end = adyton_sentinel::run(Box::new(booted.device), &Transport::Vsock, program, || ());
     eprintln!("sentinel: {end}");
     booted.console.last_word(end.code());
     boot::end(end.code())

@@ -206,6 +206,7 @@ impl Supervisor {
             guardrails: self.release.text("guardrails.toml"),
             peers: self.release.text("peers.json"),
             tools: self.desk.borrow().tools().list(),
+            stores: self.desk.borrow().stores().clone(),
         };
         let Release { weights, manifest_file, protected_file, encoder, .. } = &self.release;
         let mut files = vec![weights.as_fd(), manifest_file.as_fd(), protected_file.as_fd()];

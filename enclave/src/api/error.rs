@@ -4,6 +4,7 @@ use crate::answer::{Body, whole};
 use crate::generator::Refused;
 use crate::session::SessionError;
 use adyton_engine::StartError;
+use adyton_retrieval::postgres::StoreError;
 use adyton_wire::control::Denial;
 use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
@@ -94,6 +95,11 @@ impl ApiError {
     /// There is no room for a document.
     pub fn full(message: String) -> ApiError {
         ApiError::new(StatusCode::INSUFFICIENT_STORAGE, "server_error", "store_full", message)
+    }
+
+    /// The database gave nothing.
+    pub fn store(code: &'static str, message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", code, message)
     }
 
     /// The AI is offline.
@@ -192,6 +198,10 @@ impl From<Denial> for ApiError {
                 let message = "this enclave has no such collection";
                 ApiError::parameter("metadata.collection", "no_such_collection", message)
             }
+            Denial::StoreLocked => ApiError::store(
+                "store_locked",
+                "nobody has handed the enclave the database's secrets since it started; ask an approver (`adyton provision`)",
+            ),
             Denial::UnknownTool => {
                 ApiError::parameter("metadata.tools", "no_such_tool", "this enclave has no such tool")
             }
@@ -239,6 +249,20 @@ impl From<Denial> for ApiError {
                 "too_many_grants",
                 "too many requests are in progress",
             ),
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> ApiError {
+        match error {
+            StoreError::TooMuch => ApiError::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate_limit_error",
+                "volume_exceeded",
+                error.to_string(),
+            ),
+            _ => ApiError::store("store_unavailable", error.to_string()),
         }
     }
 }

@@ -17,6 +17,7 @@ pub(crate) mod envelope;
 pub mod error;
 pub mod openai;
 mod people;
+mod secrets;
 pub(crate) mod tools;
 
 use crate::answer::{Body, whole};
@@ -57,6 +58,8 @@ pub async fn route(house: &Arc<House>, session: &Session, request: Request<Incom
         (&Method::POST, "/v1/chat/completions") => chat(house, session, request).await,
         (&Method::POST, "/v1/embeddings") => embeddings(house, session, request).await,
         (&Method::POST, "/adyton/v1/ballots") => people::ballot(house, session, request).await,
+        (&Method::POST, "/adyton/v1/secrets/key") => secrets::key(house, session, request).await,
+        (&Method::POST, "/adyton/v1/secrets") => secrets::take(house, session, request).await,
         (&Method::PUT, path) if collection(path).is_some() => document(house, session, request).await,
         (&Method::GET, path) if path == "/adyton/v1/state" || path.starts_with("/adyton/v1/holds") => {
             people::look(house, session, request).await

@@ -43,17 +43,36 @@ pub(super) async fn look(
             json["text"] = house.held.text(&hold.hold).map(|text| B64.encode(&text)).into();
             json
         }
-        Told::Counted { .. } => return Err(ApiError::offline()),
+        Told::Counted { .. } | Told::SecretKey { .. } | Told::Taken => return Err(ApiError::offline()),
     };
     Ok(whole(StatusCode::OK, json.to_string().into_bytes()))
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct BallotRequest {
+pub(super) struct Ballot {
     statement: String,
     signer: String,
     signature: String,
+}
+
+impl Ballot {
+    /// Nothing is verified.
+    pub(super) fn read(&self) -> Result<Signed, ApiError> {
+        let mut signer = [0; 32];
+        hex::decode_to_slice(&self.signer, &mut signer).map_err(|_| {
+            ApiError::parameter("signer", "invalid_value", "signer is not 64 hexadecimal digits")
+        })?;
+        let statement = decode(&self.statement, "statement")?;
+        Ok(Signed { statement, signer, signature: decode(&self.signature, "signature")? })
+    }
+}
+
+/// A ballot's parts.
+pub(super) struct Signed {
+    pub(super) statement: Vec<u8>,
+    pub(super) signer: [u8; 32],
+    pub(super) signature: Vec<u8>,
 }
 
 /// `POST /adyton/v1/ballots`.
@@ -66,22 +85,18 @@ pub(super) async fn ballot(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, ApiError> {
     let asker = asker(&proven(session)?, token(&request));
-    let given: BallotRequest = read_json(house, request, MAX_BALLOT).await?;
-    let mut signer = [0; 32];
-    hex::decode_to_slice(&given.signer, &mut signer)
-        .map_err(|_| ApiError::parameter("signer", "invalid_value", "signer is not 64 hexadecimal digits"))?;
-    let statement = decode(&given.statement, "statement")?;
-    let signature = decode(&given.signature, "signature")?;
+    let given: Ballot = read_json(house, request, MAX_BALLOT).await?;
+    let Signed { statement, signer, signature } = given.read()?;
     let told = house.gate.people(asker, Wish::Ballot { statement, signer, signature }).await;
     match told.map_err(|_silent| ApiError::offline())?? {
         Told::Counted { missing } => {
             Ok(whole(StatusCode::OK, json!({ "missing": missing }).to_string().into_bytes()))
         }
-        Told::State(_) | Told::Holds(_) | Told::Hold(_) => Err(ApiError::offline()),
+        _ => Err(ApiError::offline()),
     }
 }
 
-async fn ask(
+pub(super) async fn ask(
     house: &House,
     session: &Session,
     request: Request<Incoming>,

@@ -82,7 +82,7 @@ pub(super) fn record_seeds() -> Vec<Vec<u8>> {
     // Copies made by hand: real ones differ each time, and seeds are always the same.
     let copy = |key: u8| adyton_attestation::audit::record::Copy {
         auditor: [key; 32],
-        sealed: adyton_attestation::audit::seal::Sealed { encapsulated: [9; 32], ciphertext: vec![5; 90] },
+        sealed: adyton_attestation::seal::Sealed { encapsulated: [9; 32], ciphertext: vec![5; 90] },
     };
     let sealed = Record { copies: vec![copy(1), copy(2)], ..bare.clone() };
     vec![bare.encode(), sealed.encode()]

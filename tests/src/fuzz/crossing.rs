@@ -162,7 +162,12 @@ fn to_worker() -> Vec<ToWorker> {
         valid_for_ms: 60_000,
     };
     vec![
-        ToWorker::Start { guardrails: "max_messages = 1".into(), peers: "[]".into(), tools: Vec::new() },
+        ToWorker::Start {
+            guardrails: "max_messages = 1".into(),
+            peers: "[]".into(),
+            tools: Vec::new(),
+            stores: Default::default(),
+        },
         ToWorker::Connection,
         ToWorker::Lease { valid_for_ms: 3000 },
         ToWorker::Decision(4, Decision::Held { hold: [1; 16], missing: 2, ends_in_ms: 900_000 }),

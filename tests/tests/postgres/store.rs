@@ -129,7 +129,7 @@ async fn strangers_are_not_logged_in_and_strange_servers_not_logged_into() {
     let other = Database::new().await.unwrap();
     let connect = |login| Store::connect(database.stream(), login, Limits::default());
     let mut wrong = login(&database);
-    wrong.password = "guessed".into();
+    wrong.password = "guessed".to_owned().into();
     assert_eq!(connect(&wrong).await.err(), Some(StoreError::Password));
     let mut wrong = login(&database);
     wrong.server = "other.adyton.test".into();

@@ -82,7 +82,7 @@ pub(crate) fn login(database: &Database) -> Login {
         server: NAME.into(),
         root: database.root(),
         database: database.name().to_owned(),
-        password: PASSWORD.into(),
+        password: PASSWORD.to_owned().into(),
     }
 }
 

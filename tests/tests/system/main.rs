@@ -7,6 +7,7 @@ mod aarm;
 mod attacks;
 mod audit;
 mod bad_packs;
+mod database;
 mod guard;
 mod hostile;
 mod hostile_people;

@@ -33,7 +33,12 @@ fn world() -> World {
     audited(Plan { encoder: Some(default_encoder().unwrap()), policy, ..plan() })
 }
 
-async fn call(session: &AttestedSession, path: &str, token: &str, body: Value) -> (u16, Value, bool) {
+pub(crate) async fn call(
+    session: &AttestedSession,
+    path: &str,
+    token: &str,
+    body: Value,
+) -> (u16, Value, bool) {
     let method = if path.starts_with("/adyton") { Method::PUT } else { Method::POST };
     let sent = session.send(method, path, Some(token), body.to_string().into());
     let response = tokio::time::timeout(HANG, sent).await.expect("the enclave hangs").unwrap();
@@ -43,13 +48,18 @@ async fn call(session: &AttestedSession, path: &str, token: &str, body: Value) -
     (status, serde_json::from_slice(&body.to_bytes()).unwrap(), receipt)
 }
 
-async fn write(session: &AttestedSession, token: &str, collection: &str, body: Value) -> (u16, Value) {
+pub(crate) async fn write(
+    session: &AttestedSession,
+    token: &str,
+    collection: &str,
+    body: Value,
+) -> (u16, Value) {
     let path = format!("/adyton/v1/collections/{collection}/documents");
     let (status, answer, _) = call(session, &path, token, body).await;
     (status, answer)
 }
 
-async fn ask(session: &AttestedSession, token: &str, metadata: Value, text: &str) -> (u16, Value) {
+pub(crate) async fn ask(session: &AttestedSession, token: &str, metadata: Value, text: &str) -> (u16, Value) {
     let body = json!({
         "model": MODEL_NAME, "max_tokens": 24, "temperature": 0.0, "metadata": metadata,
         "messages": [{ "role": "user", "content": text }],
@@ -58,7 +68,7 @@ async fn ask(session: &AttestedSession, token: &str, metadata: Value, text: &str
     (status, answer)
 }
 
-fn code(answer: &Value) -> &str {
+pub(crate) fn code(answer: &Value) -> &str {
     answer["error"]["code"].as_str().unwrap_or_default()
 }
 
@@ -72,7 +82,7 @@ fn of_tenant(world: &World, tenant: &str) -> String {
     token::mint(&std::fs::read(world.path("issuer.key")).unwrap(), &claims).unwrap()
 }
 
-fn librarian(world: &World) -> String {
+pub(crate) fn librarian(world: &World) -> String {
     world.token(&["chat", "reader", "librarian"], 3, 0, 3600).unwrap()
 }
 

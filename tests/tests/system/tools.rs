@@ -69,7 +69,7 @@ async fn weather(answer: fn(usize) -> Response<Full<Bytes>>) -> Weather {
 }
 
 /// RFC 7468.
-fn pem(der: &[u8]) -> String {
+pub(crate) fn pem(der: &[u8]) -> String {
     let text = BASE64_STANDARD.encode(der);
     let lines: Vec<&str> =
         text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();

@@ -39,6 +39,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, Row, Statement};
+use zeroize::Zeroizing;
 
 use crate::document::{Document, is_sound};
 use crate::passage::Passage;
@@ -180,7 +181,7 @@ pub struct Login {
     /// The database.
     pub database: String,
     /// The password of `adyton_worker`.
-    pub password: String,
+    pub password: Zeroizing<String>,
 }
 
 impl fmt::Debug for Login {
@@ -204,7 +205,11 @@ impl Store {
         let alarms = Arc::new(Alarms::new(limits));
         let tls = tls::Connector::new(login, Arc::clone(&alarms))?;
         let mut config = Config::new();
-        config.user(USER).password(&login.password).dbname(&login.database).ssl_mode(SslMode::Require);
+        config
+            .user(USER)
+            .password(login.password.as_bytes())
+            .dbname(&login.database)
+            .ssl_mode(SslMode::Require);
         let connecting = tokio::time::timeout(limits.deadline, config.connect_raw(stream, tls)).await;
         let connected = connecting.map_err(|_| StoreError::Slow)?;
         let (client, connection) = connected.map_err(|error| {
@@ -223,6 +228,11 @@ impl Store {
         let planned = tokio::time::timeout(limits.deadline, planning).await.map_err(|_| StoreError::Slow)?;
         let (register, read) = planned.map_err(|error| alarms.tell(&error, StoreError::Down))?;
         Ok(Self { client, register, read, driver, alarms, limits, broken: false })
+    }
+
+    /// Whether it can be asked: nothing went wrong, and the server has not hung up.
+    pub fn is_open(&self) -> bool {
+        !self.broken && !self.client.is_closed()
     }
 
     /// The passages nearest to `query`, under a grant for exactly this vector.

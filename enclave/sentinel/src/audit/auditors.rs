@@ -6,7 +6,7 @@
 //! Trusts: `auditors.json` of the measured policy pack.
 
 use adyton_attestation::audit::record::MAX_AUDITORS;
-use adyton_attestation::audit::seal;
+use adyton_attestation::seal::{self, Info};
 use ring::rand::SecureRandom;
 use serde::Deserialize;
 use thiserror::Error;
@@ -46,7 +46,7 @@ pub fn parse(json: &[u8], random: &dyn SecureRandom) -> Result<Vec<[u8; 32]>, Au
         return Err(AuditorsError::TooMany(auditors.len()));
     }
     let keys: Vec<[u8; 32]> = auditors.into_iter().map(|auditor| auditor.x25519).collect();
-    let unusable = keys.iter().position(|key| seal::seal(key, &[], &[], random).is_err());
+    let unusable = keys.iter().position(|key| seal::seal(Info::Audit, key, &[], &[], random).is_err());
     unusable.map_or(Ok(keys), |at| Err(AuditorsError::Key(at)))
 }
 

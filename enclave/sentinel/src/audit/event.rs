@@ -99,6 +99,11 @@ pub enum Event<'a> {
         /// How many more are needed.
         missing: u8,
     },
+    /// An approver handed secrets over.
+    Secret {
+        /// Who.
+        by: &'a str,
+    },
     /// Somebody wanted something that is for approvers.
     Unheard {
         /// Who, if the token held.
@@ -247,6 +252,7 @@ impl Event<'_> {
                 let missing = number("missing", u64::from(*missing));
                 ("order", None, vec![text("order", order), text("by", by), missing])
             }
+            Event::Secret { by } => ("secret", None, vec![text("by", by)]),
             Event::Unheard { principal, denial } => {
                 ("unheard", *principal, vec![text("code", code(*denial))])
             }
@@ -318,7 +324,7 @@ fn asked(action: &Action, attested: bool) -> Vec<(String, Scalar)> {
             number("text-bytes", u64::from(*text_bytes)),
             flag("attested", attested),
         ],
-        Action::Retrieve { collection, purpose, passages, query, request: _ } => vec![
+        Action::Retrieve { collection, purpose, passages, query, request: _, connect: _ } => vec![
             text("action", "retrieve"),
             text("collection", &short(collection)),
             text("purpose", &short(purpose)),
@@ -326,7 +332,7 @@ fn asked(action: &Action, attested: bool) -> Vec<(String, Scalar)> {
             bytes("query", query),
             flag("attested", attested),
         ],
-        Action::Ingest { collection, purpose, passages, document_bytes, payload } => vec![
+        Action::Ingest { collection, purpose, passages, document_bytes, payload, connect: _ } => vec![
             text("action", "ingest"),
             text("collection", &short(collection)),
             text("purpose", &short(purpose)),
@@ -375,6 +381,7 @@ pub(crate) fn code(denial: Denial) -> &'static str {
         Denial::AuditUnavailable => "audit_unavailable",
         Denial::UnknownTool => "no_such_tool",
         Denial::UnknownCollection => "no_such_collection",
+        Denial::StoreLocked => "store_locked",
         Denial::Unreachable => "tool_unreachable",
         Denial::Deferred => "deferred",
         Denial::Declined => "approval_declined",

@@ -15,6 +15,7 @@ use crate::people::{Heard, Now, Voter};
 use crate::token::Principal;
 use adyton_attestation::ballot::{Ballot, Order};
 use adyton_attestation::ed25519::PublicKey;
+use adyton_attestation::seal::Sealed;
 use adyton_wire::control::{Action, Decision, Denial, HoldView, MAX_SHOWN, StateView, Token, Told, Wish};
 
 /// Most quarantined principals that approvers are shown: a list that fits into a frame with room.
@@ -94,6 +95,7 @@ impl Desk {
         let hold = match wish {
             Wish::Hold(hold) => hex::encode(hold),
             Wish::State | Wish::Holds | Wish::Ballot { .. } => "state".to_owned(),
+            Wish::SecretKey | Wish::Secret { .. } => "secret".to_owned(),
         };
         let labels = Labels::NONE;
         let moment = Moment { now: now.time, risk: 0, approvals: 0, open: 0, labels };
@@ -102,15 +104,39 @@ impl Desk {
             Wish::State => Ok(Told::State(self.state())),
             Wish::Holds => Ok(Told::Holds(self.people.open_holds(now.instant))),
             Wish::Hold(hold) => self.people.hold(hold, now.instant).map(Told::Hold).ok_or(Denial::NoSuchHold),
+            Wish::SecretKey => {
+                let offered = self.vault.offer(&self.facts.boot, &self.signer, now.instant);
+                let (key, signature) = offered.ok_or(Denial::Busy)?;
+                Ok(Told::SecretKey { boot: self.facts.boot, key, signature: signature.to_vec() })
+            }
+            Wish::Secret { statement, signer, signature, encapsulated, ciphertext } => {
+                let ballot = ballot(statement, signer, signature)?;
+                let sealed = Sealed { encapsulated: *encapsulated, ciphertext: ciphertext.clone() };
+                self.take_secret(number, &ballot, &sealed, now).map(|()| Told::Taken)
+            }
             Wish::Ballot { statement, signer, signature } => {
-                let signature = signature.as_slice().try_into().map_err(|_| Denial::BallotRefused)?;
-                let signer = PublicKey::new(*signer);
-                let ballot = Ballot { statement: statement.clone(), signer, signature };
+                let ballot = ballot(statement, signer, signature)?;
                 let voter = Voter { number, pseudonym: self.pseudonym(principal) };
                 let heard = self.people.hear(voter, &ballot, now).map_err(|_| Denial::BallotRefused)?;
                 Ok(Told::Counted { missing: self.carry_out(number, heard) })
             }
         }
+    }
+
+    /// Opens a box that an approver signed, and keeps what is in it.
+    fn take_secret(
+        &mut self,
+        number: usize,
+        ballot: &Ballot,
+        sealed: &Sealed,
+        now: Now,
+    ) -> Result<(), Denial> {
+        let key = self.people.hear_secret(number, ballot, sealed).map_err(|_| Denial::BallotRefused)?;
+        if !self.vault.open(&self.facts.boot, &key, sealed, now.instant) {
+            return Err(Denial::BallotRefused);
+        }
+        self.log.append(&Entry::Secret { by: self.people.approvers.name(number) });
+        Ok(())
     }
 
     /// Records a ballot, and does what an order with its quorum says. Returns how many are still missing.
@@ -154,6 +180,12 @@ impl Desk {
             cold: self.watch.is_cold(),
         }
     }
+}
+
+/// A ballot, as it came.
+fn ballot(statement: &[u8], signer: &[u8; 32], signature: &[u8]) -> Result<Ballot, Denial> {
+    let signature = signature.try_into().map_err(|_| Denial::BallotRefused)?;
+    Ok(Ballot { statement: statement.to_vec(), signer: PublicKey::new(*signer), signature })
 }
 
 /// Purpose, most tokens and size of what is asked for.

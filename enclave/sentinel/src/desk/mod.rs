@@ -29,6 +29,7 @@ use crate::people::standing::Reason;
 use crate::people::{Now, People};
 use crate::release::Release;
 use crate::sections::{Chosen, Sections, SectionsError};
+use crate::stores::{self, StoresError, Vault};
 use crate::token::{Issuers, IssuersError, Principal};
 use crate::tools::{Tools, ToolsError};
 use crate::watch::{Request, SettingsError, Watch};
@@ -37,6 +38,7 @@ use adyton_behaviour::{Event, Outcome};
 use adyton_decision::PackError;
 use adyton_wire::control::{Action, Decision, Denial, MAX_VERDICTS, MAX_WORD, Token};
 use adyton_wire::metrics::{Snapshot, State};
+use adyton_wire::stores::{Postgres, Stores};
 use ring::digest::{Context, SHA256};
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -63,6 +65,9 @@ pub enum DeskError {
     /// The tools were refused.
     #[error(transparent)]
     Tools(#[from] ToolsError),
+    /// The stores were refused.
+    #[error(transparent)]
+    Stores(#[from] StoresError),
     /// The protected documents, or the limits of what is told of them, were refused.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -90,6 +95,8 @@ pub struct Desk {
     people: People,
     watch: Watch,
     tools: Tools,
+    stores: Stores,
+    vault: Vault,
     sections: Sections,
     ledger: Ledger,
     lookups: Lookups,
@@ -126,6 +133,8 @@ pub struct Due {
     pub reach: Option<Reach>,
 }
 
+/// Numbers in a question's vector, each of four bytes: those of MiniLM-L6-v2.
+const DIMENSIONS: u32 = 384;
 /// From this classification on, what is read counts as private data.
 const PRIVATE: u8 = 2;
 
@@ -171,6 +180,12 @@ impl Desk {
         let auditors = auditors::parse(release.text("auditors.json").as_bytes(), &random)?;
         let approvers = Approvers::parse(release.text("approvers.json").as_bytes())?;
         let behaviour = adyton_behaviour::Settings::parse(&release.text("behaviour.toml"))?;
+        let point = DecisionPoint::load(
+            &release.text("adyton.cedarschema"),
+            &release.text("policies.cedar"),
+            &release.text("contexts.toml"),
+            &release.text("resources.toml"),
+        )?;
         Ok(Desk {
             auditors: auditors.len() as u64,
             metrics: Metrics::new(simulated),
@@ -178,18 +193,15 @@ impl Desk {
             people: People::new(approvers, boot, clock.now()),
             watch: Watch::new(behaviour, clock.now()).ok_or(DeskError::Randomness)?,
             tools: Tools::parse(&release.text("tools.toml"))?,
+            stores: stores::read(&release.text("stores.toml"), &point)?,
+            vault: Vault::default(),
             sections: Sections::parse(&release.text("guardrails.toml"))?,
             ledger: Ledger::new(&release.text("protected.json"), &release.text("guardrails.toml"))?,
             lookups: Lookups::new().ok_or(DeskError::Randomness)?,
             sessions: Sessions::default(),
             kill: false,
             false_grants: 0,
-            point: DecisionPoint::load(
-                &release.text("adyton.cedarschema"),
-                &release.text("policies.cedar"),
-                &release.text("contexts.toml"),
-                &release.text("resources.toml"),
-            )?,
+            point,
             issuers: Issuers::parse(release.text("issuers.json").as_bytes())?,
             grants: Grants::default(),
             clock,
@@ -337,7 +349,26 @@ impl Desk {
             }
             Action::ListModels | Action::Generate { .. } | Action::Embed { .. } | Action::Ingest { .. } => {}
         }
+        if let (Some(store), bytes) = (self.store(action), leaving(action)) {
+            let to = &store.destination;
+            reach = Some(self.point.may_reach(principal, to, purpose(action), bytes, moment)?);
+        }
         Ok(Permitted { permit, reach, fields })
+    }
+
+    /// Where the collection is that an action is about, if it is not in the enclave.
+    fn store(&self, action: &Action) -> Option<&Postgres> {
+        match action {
+            Action::Retrieve { collection, .. } | Action::Ingest { collection, .. } => {
+                self.stores.of(collection)
+            }
+            _ => None,
+        }
+    }
+
+    /// The stores, for the worker.
+    pub fn stores(&self) -> &Stores {
+        &self.stores
     }
 
     /// All tools, for the worker.
@@ -347,8 +378,11 @@ impl Desk {
 
     /// What a session has taken in once this has happened.
     fn labels(&self, action: &Action) -> Labels {
+        let stored_outside =
+            self.store(action).is_some_and(|store| self.point.is_outside(&store.destination));
         match action {
-            Action::ListModels | Action::Embed { .. } | Action::Ingest { .. } => Labels::NONE,
+            Action::ListModels | Action::Embed { .. } => Labels::NONE,
+            Action::Ingest { .. } => Labels { outside: stored_outside, ..Labels::NONE },
             Action::Generate { untrusted, .. } => Labels { untrusted: *untrusted, ..Labels::NONE },
             Action::Retrieve { collection, .. } => {
                 let known = self.point.collection(collection);
@@ -357,7 +391,7 @@ impl Desk {
                 Labels {
                     untrusted: true,
                     private: confidentiality >= PRIVATE,
-                    outside: false,
+                    outside: stored_outside,
                     confidentiality,
                 }
             }
@@ -418,6 +452,10 @@ impl Desk {
             Action::Embed { .. } => (Kind::Vectors, 0),
             Action::Retrieve { .. } | Action::Ingest { .. } => (Kind::LookUp, 0),
         };
+        let opened = match self.store(action) {
+            Some(_) => Some(self.vault.opened().ok_or(Denial::StoreLocked)?),
+            None => None,
+        };
         // One thread: nobody appends between this and the entry below.
         let entry = self.log.next();
         let hold = subject.and_then(|subject| self.people.holds.lend(subject));
@@ -432,17 +470,19 @@ impl Desk {
             return Err(Denial::Busy);
         };
         let valid_for_ms = u32::try_from(LIFETIME.as_millis()).unwrap_or(u32::MAX);
-        let decision = match draft.map(|draft| self.lookups.sign(draft, grant)) {
-            Some(Some(signed)) => Decision::LookUp { grant, signed },
+        let connects = connects(action);
+        let section = section.number;
+        let decision = match draft.map(|draft| self.lookups.sign(draft, grant, opened.map(|o| &o.key))) {
+            Some(Some(signed)) => {
+                let password = opened.filter(|_| connects).map(|opened| opened.password.clone());
+                Decision::LookUp { grant, signed, section, password }
+            }
             Some(None) => {
                 self.grants.consume(grant, now.instant);
                 self.give_back(hold);
                 return Err(Denial::Forbidden);
             }
-            None => {
-                let section = section.number;
-                Decision::Granted { grant, principal, max_tokens, valid_for_ms, section }
-            }
+            None => Decision::Granted { grant, principal, max_tokens, valid_for_ms, section },
         };
         let Some(placed) = self.log.append(&Entry::Grant { principal, action, attested, hold }) else {
             self.grants.consume(grant, now.instant);
@@ -450,7 +490,7 @@ impl Desk {
             return Err(Denial::AuditUnavailable);
         };
         self.sessions.add(asked.session, self.labels(action));
-        Ok((decision, Some(Due { entry: placed.index, reach })))
+        Ok((decision, Some(Due { entry: placed.index, reach: reach.filter(|_| connects) })))
     }
 
     /// A grant on a hold came to nothing.
@@ -600,6 +640,24 @@ fn purpose(action: &Action) -> &str {
     }
 }
 
+/// Whether it needs a connection: a worker may have one to a store.
+fn connects(action: &Action) -> bool {
+    match action {
+        Action::CallTool { .. } => true,
+        Action::Retrieve { connect, .. } | Action::Ingest { connect, .. } => *connect,
+        Action::ListModels | Action::Generate { .. } | Action::Embed { .. } => false,
+    }
+}
+
+/// Bytes that leave for a store: of a question its vector.
+fn leaving(action: &Action) -> u32 {
+    match action {
+        Action::Retrieve { .. } => 4 * DIMENSIONS,
+        Action::Ingest { document_bytes, .. } => *document_bytes,
+        _ => 0,
+    }
+}
+
 /// What a hold of a request would be for; a list of models is not worth one.
 fn subject(principal: [u8; 32], action: &Action) -> Option<Subject> {
     match action {
@@ -640,13 +698,13 @@ fn terms(action: &Action) -> [u8; 32] {
             context.update(&texts.to_be_bytes());
             context.update(&text_bytes.to_be_bytes());
         }
-        Action::Retrieve { collection, purpose, passages, query, request: _ } => {
+        Action::Retrieve { collection, purpose, passages, query, request: _, connect: _ } => {
             named(collection);
             named(purpose);
             context.update(&passages.to_be_bytes());
             context.update(query);
         }
-        Action::Ingest { collection, purpose, passages, document_bytes, payload: _ } => {
+        Action::Ingest { collection, purpose, passages, document_bytes, payload: _, connect: _ } => {
             named(collection);
             named(purpose);
             context.update(&passages.to_be_bytes());

@@ -51,6 +51,7 @@ fn release(more: &str) -> Release {
         ("behaviour.toml", behaviour),
         ("approvers.json", list(&["ann", "bob"]).to_string()),
         ("guardrails.toml", include_str!("../../../policy/guardrails.toml").to_owned()),
+        ("stores.toml", include_str!("../../../policy/stores.toml").to_owned()),
         ("protected.json", include_str!("../../../policy/protected.json").to_owned()),
         ("issuers.json", issuers.to_string()),
         ("auditors.json", "[]".to_owned()),

@@ -17,6 +17,8 @@ pub mod standing;
 
 use adyton_attestation::Timestamp;
 use adyton_attestation::ballot::{Ballot, Order, Statement};
+use adyton_attestation::seal::Sealed;
+use adyton_attestation::secret::box_digest;
 use adyton_wire::control::HoldView;
 use approvers::{Approvers, Starts};
 use holds::Holds;
@@ -112,6 +114,29 @@ impl People {
                 let missing = self.standing.order(given, epoch, until, quorum, now.time)?;
                 Ok(Heard::Order { order, missing })
             }
+            // It counts with its box, or not at all.
+            Statement::Secret { .. } => Err(NotCounted),
+        }
+    }
+
+    /// What a ballot says of a box: the key that it is sealed to, if the voter signed it for this boot and these bytes.
+    ///
+    /// # Errors
+    /// [`NotCounted`]
+    pub fn hear_secret(
+        &self,
+        voter: usize,
+        ballot: &Ballot,
+        sealed: &Sealed,
+    ) -> Result<[u8; 32], NotCounted> {
+        let key = self.approvers.key(voter).ok_or(NotCounted)?;
+        match ballot.verify([key]).ok_or(NotCounted)? {
+            Statement::Secret { boot, key, sealed: digest }
+                if boot == self.boot && digest == box_digest(sealed) =>
+            {
+                Ok(key)
+            }
+            _ => Err(NotCounted),
         }
     }
 

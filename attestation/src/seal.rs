@@ -1,16 +1,17 @@
-//! Seals bytes to an auditor's X25519 key: HPKE in base mode, one message a context.
+//! Seals bytes to an X25519 key: HPKE in base mode, one message a context.
 //!
-//! The suite is DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM; `info` is "adyton/audit-seal/v1". Each
+//! The suite is DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM; `info` is that of an [`Info`]. Each
 //! message has an ephemeral key of its own, so the sequence number is always 0 and the nonce is the base
 //! nonce.
 //!
 //! # Promises
-//! - Only the holder of the auditor's private key opens a message, and only with the same associated data.
+//! - Only the holder of the recipient's private key opens a message, and only for the same use, with the same
+//!   associated data.
 //! - The ephemeral private key exists inside ring, for one agreement; nobody can read it.
 //!
 //! # Does not
-//! - Say who sealed. The tree and its checkpoints do.
-//! - Compute the auditor's side of the agreement: ring has no long-lived X25519 keys, so whoever opens brings
+//! - Say who sealed. Of entries the tree and its checkpoints do, of secrets a ballot.
+//! - Compute the recipient's side of the agreement: ring has no long-lived X25519 keys, so whoever opens brings
 //!   the secret.
 //!
 //! # Trusts
@@ -28,8 +29,23 @@ use zeroize::Zeroizing;
 /// What an encryption adds: the tag of AES-256-GCM.
 pub const SEAL_OVERHEAD: usize = 16;
 
-/// Ties keys to this use.
-const INFO: &[u8] = b"adyton/audit-seal/v1";
+/// What is sealed: ties keys to one use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Info {
+    /// An entry, to an auditor.
+    Audit,
+    /// A secret, to a sentinel.
+    Secret,
+}
+
+impl Info {
+    fn bytes(self) -> &'static [u8] {
+        match self {
+            Info::Audit => b"adyton/audit-seal/v1",
+            Info::Secret => b"adyton/secret-seal/v1",
+        }
+    }
+}
 
 /// DHKEM(X25519, HKDF-SHA256) (RFC 9180, section 7.1).
 const KEM: u16 = 0x0020;
@@ -57,19 +73,20 @@ pub struct Sealed {
 #[non_exhaustive]
 pub enum SealError {
     /// The key is a point of low order.
-    #[error("the key is no usable x25519 key; make one with `adyton audit key`")]
+    #[error("the key is no usable x25519 key; an auditor's is made with `adyton audit key`")]
     Key,
     /// The random source failed.
     #[error("the random source gave no key; try again")]
     Randomness,
     /// Altered, or sealed to another key or for another place.
-    #[error("a sealed entry does not open; it was altered, moved, or sealed to another key")]
+    #[error("what was sealed does not open; it was altered, moved, or sealed to another key")]
     Open,
 }
 
 /// Seals a message to a public key.
 pub fn seal(
-    auditor: &[u8; 32],
+    info: Info,
+    recipient: &[u8; 32],
     aad: &[u8],
     message: &[u8],
     random: &dyn SecureRandom,
@@ -78,8 +95,8 @@ pub fn seal(
     let public = ephemeral.compute_public_key().map_err(|_| SealError::Randomness)?;
     let encapsulated: [u8; 32] = public.as_ref().try_into().map_err(|_| SealError::Randomness)?;
     // ring refuses a point of low order here, as section 7.1.4 demands.
-    let context = agree_ephemeral(ephemeral, &UnparsedPublicKey::new(&X25519, auditor), |dh| {
-        Context::new(&Suite::OURS, &*shared_secret(dh, &encapsulated, auditor)?, INFO)
+    let context = agree_ephemeral(ephemeral, &UnparsedPublicKey::new(&X25519, recipient), |dh| {
+        Context::new(&Suite::OURS, &*shared_secret(dh, &encapsulated, recipient)?, info.bytes())
     });
     let context = context.map_err(|_| SealError::Key)??;
     let mut ciphertext = message.to_vec();
@@ -88,10 +105,11 @@ pub fn seal(
     Ok(Sealed { encapsulated, ciphertext })
 }
 
-/// Opens a message. `dh` is the X25519 secret of the auditor's private key and the encapsulated key.
+/// Opens a message. `dh` is the X25519 secret of the recipient's private key and the encapsulated key.
 pub fn open(
+    info: Info,
     dh: &[u8; 32],
-    auditor: &[u8; 32],
+    recipient: &[u8; 32],
     aad: &[u8],
     sealed: &Sealed,
 ) -> Result<Zeroizing<Vec<u8>>, SealError> {
@@ -99,7 +117,8 @@ pub fn open(
     if *dh == [0; 32] {
         return Err(SealError::Key);
     }
-    let context = Context::new(&Suite::OURS, &*shared_secret(dh, &sealed.encapsulated, auditor)?, INFO)?;
+    let context =
+        Context::new(&Suite::OURS, &*shared_secret(dh, &sealed.encapsulated, recipient)?, info.bytes())?;
     let mut message = Zeroizing::new(sealed.ciphertext.clone());
     let opened = context.key()?.open_in_place(context.nonce(), Aad::from(aad), &mut message);
     let length = opened.map_err(|_| SealError::Open)?.len();
@@ -233,14 +252,14 @@ mod tests {
 
     #[test]
     fn a_key_of_low_order_is_refused() {
-        assert_eq!(seal(&[0; 32], b"", b"m", &SystemRandom::new()), Err(SealError::Key));
-        let sealed = seal(&[9; 32], b"", b"m", &SystemRandom::new()).unwrap();
-        assert_eq!(open(&[0; 32], &[9; 32], b"", &sealed).unwrap_err(), SealError::Key);
+        assert_eq!(seal(Info::Audit, &[0; 32], b"", b"m", &SystemRandom::new()), Err(SealError::Key));
+        let sealed = seal(Info::Audit, &[9; 32], b"", b"m", &SystemRandom::new()).unwrap();
+        assert_eq!(open(Info::Audit, &[0; 32], &[9; 32], b"", &sealed).unwrap_err(), SealError::Key);
     }
 
     #[test]
     fn two_messages_have_nothing_in_common() {
-        let seal = || seal(&[9; 32], b"", b"message", &SystemRandom::new()).unwrap();
+        let seal = || seal(Info::Audit, &[9; 32], b"", b"message", &SystemRandom::new()).unwrap();
         let (one, other) = (seal(), seal());
         assert_ne!(one.encapsulated, other.encapsulated);
         assert_ne!(one.ciphertext, other.ciphertext);
@@ -249,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_wrong_secret_opens_nothing() {
-        let sealed = seal(&[9; 32], b"aad", b"message", &SystemRandom::new()).unwrap();
-        assert_eq!(open(&[1; 32], &[9; 32], b"aad", &sealed).unwrap_err(), SealError::Open);
+        let sealed = seal(Info::Audit, &[9; 32], b"aad", b"message", &SystemRandom::new()).unwrap();
+        assert_eq!(open(Info::Audit, &[1; 32], &[9; 32], b"aad", &sealed).unwrap_err(), SealError::Open);
     }
 }
