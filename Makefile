@@ -10,8 +10,7 @@ BIN := target/release
 model_flag = $(if $(MODEL),--model "$(MODEL)",)
 
 .PHONY: help run serve test build model setup sdk postgres helm format lint corpus eif eif-twice qemu bench bench-engine \
-  bench-retrieval bench-boot bench-blind eval \
-  eval-guardrails train-guardrail deny clean
+  bench-retrieval bench-boot bench-blind bench-learning eval eval-guardrails eval-learning train-guardrail deny clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -90,6 +89,12 @@ eval-guardrails: setup ## What the guardrail finds on public data, and how often
 
 train-guardrail: setup ## Train the model of prompt injection again, from ../shared/datasets/train: two minutes
 	$(CARGO) run --release --locked -p adyton-guardrail-eval --bin adyton-guardrail-train
+
+eval-learning: setup ## Attacks on federated rounds, and what rounds are worth at epsilon 1, 4, 8 and infinity: three minutes
+	$(CARGO) run --release --locked -p adyton-learning-eval --bin adyton-learning-eval
+
+bench-learning: setup ## How long 1,000 updates and a local epoch take: seconds
+	$(CARGO) run --release --locked -p adyton-learning-eval --bin adyton-learning-eval bench
 
 deny: ## Licences, advisories, sources, with cargo-deny (cargo install cargo-deny)
 	$(CARGO) deny check

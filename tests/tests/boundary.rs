@@ -38,19 +38,24 @@ const KERNELS: Who = Crate("adyton-kernels");
 const ENGINE: Who = Crate("adyton-engine");
 const ENCODER: Who = Crate("adyton-encoder");
 const RETRIEVAL: Who = Crate("adyton-retrieval");
+const LEARNING: Who = Crate("adyton-learning");
 const BEHAVIOUR: Who = Crate("adyton-behaviour");
 
 /// Who may import whom. The first line that fits counts; whoever has none may exist in no workspace of ours.
-const RULE: [(Who, &[Who]); 13] = [
+const RULE: [(Who, &[Who]); 14] = [
     (Side("shared"), &[Side("shared")]),
     (KERNELS, &[]),
     (ENCODER, &[KERNELS]),
     (GUARDRAIL, &[ENCODER, FINGERPRINT]),
     (RETRIEVAL, &[GUARDRAIL, ENCODER, WIRE]),
+    (LEARNING, &[]),
     (BEHAVIOUR, &[WIRE]),
     (ENGINE, &[GUARDRAIL, KERNELS]),
-    (Crate("adyton-enclave"), &[GUARDRAIL, FINGERPRINT, ENGINE, ENCODER, RETRIEVAL, ATTESTATION, WIRE]),
-    (Crate("adyton-sentinel"), &[ATTESTATION, WIRE, DECISION, FINGERPRINT, BEHAVIOUR]),
+    (
+        Crate("adyton-enclave"),
+        &[GUARDRAIL, FINGERPRINT, ENGINE, ENCODER, RETRIEVAL, LEARNING, ATTESTATION, WIRE],
+    ),
+    (Crate("adyton-sentinel"), &[ATTESTATION, WIRE, DECISION, FINGERPRINT, BEHAVIOUR, LEARNING]),
     // Never attestation: the host must not be tempted to verify.
     (Side("host"), &[WIRE]),
     (Side("client"), &[Side("shared")]),
