@@ -79,7 +79,7 @@ impl Judge {
     /// # Errors
     /// If it is absent, or the shipped heads do not know it.
     pub fn with_encoder() -> Result<Judge> {
-        let eyes = Eyes::open(std::thread::available_parallelism()?.get())?;
+        let eyes = Eyes::open(1)?;
         Ok(Judge(Some(Reader::of(eyes).context("the shipped heads were trained with another encoder")?)))
     }
 
@@ -227,7 +227,7 @@ fn in_documents(judge: &Judge) -> Result<Vec<Line>> {
     let mut passages = Vec::new();
     for part in ["finance__finqa", "legal__billqa", "medical__medicalqa_bioasq", "news__newsqa"] {
         let name = format!("eval/multiturn/salesforce_prompt_leakage/data__{part}_triplets_trunc_200.json");
-        for row in data::json(&name)?.as_array().into_iter().flatten().take(100) {
+        for row in data::json(&name)?.as_array().into_iter().flatten().take(50) {
             passages.push(judge.data(row["doc1"].as_str().unwrap_or_default(), false)?);
         }
     }
@@ -243,7 +243,7 @@ fn in_documents(judge: &Judge) -> Result<Vec<Line>> {
     lines.push(Line::new("false alarms", "the mails (25)", flagged(&mails, false), ""));
     lines.push(Line::new(
         "false alarms",
-        "passages of finance, law, medicine, news (400)",
+        "passages of finance, law, medicine, news (200)",
         flagged(&passages, false),
         "",
     ));
@@ -296,17 +296,19 @@ pub fn by_length(judge: &Judge) -> Result<Vec<Line>> {
 pub fn by_language(judge: &Judge) -> Result<Vec<Line>> {
     let rows: Vec<serde_json::Value> = data::rows("eval/langid_lingua/sentences.jsonl")?;
     let mut of: BTreeMap<&str, Vec<Scored>> = BTreeMap::new();
-    for row in &rows {
+    let shown = ["en", "de", "fr", "es", "it", "pt", "nl", "ru", "zh", "ja", "ar"];
+    // An encoder takes its time: with it, those that are shown are read.
+    let wanted = |language: &str| judge.0.is_none() || shown.contains(&language);
+    for row in rows.iter().filter(|row| wanted(row["lang"].as_str().unwrap_or_default())) {
         let (text, language) =
             (row["text"].as_str().unwrap_or_default(), row["lang"].as_str().unwrap_or_default());
         let scored = judge.score(text, false)?;
         of.entry(language).or_default().push(scored);
-        of.entry("all 75").or_default().push(scored);
+        of.entry("all that were read").or_default().push(scored);
     }
-    let shown = ["all 75", "en", "de", "fr", "es", "it", "pt", "nl", "ru", "zh", "ja", "ar"];
     let line = |language: &&str| {
         let rows = of.get(language).map_or(&[][..], Vec::as_slice);
         Line::new("false alarms", format!("sentences, {language}"), flagged(rows, false), "1 %")
     };
-    Ok(shown.iter().map(line).collect())
+    Ok(["all that were read"].iter().chain(&shown).map(line).collect())
 }

@@ -6,6 +6,9 @@ use adyton_guardrail_eval::{injection, langid, latency, personal, secrets, table
 fn main() {
     let show = std::env::args().any(|argument| argument == "--show");
     let alone = Judge::alone();
+    table::print("Secrets", secrets::measure(show));
+    table::print("Personal data", personal::measure(show));
+    table::print("Language", langid::measure());
     table::print("Prompt injection, n-grams alone", injection::measure(&alone));
     let both = Judge::with_encoder();
     let with = |measure: fn(&Judge) -> anyhow::Result<Vec<table::Line>>| match &both {
@@ -19,8 +22,5 @@ fn main() {
     table::print("False alarms by language, with the encoder", with(injection::by_language));
     table::print("Topics", topics::measure());
     table::print("Inappropriate texts", topics::manners());
-    table::print("Secrets", secrets::measure(show));
-    table::print("Personal data", personal::measure(show));
-    table::print("Language", langid::measure());
     table::print("Latency, one thread; of the encoder, all", latency::measure());
 }
