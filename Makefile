@@ -84,11 +84,12 @@ bench-blind: setup ## Blind search: sizes, and time on one core, for 4k, 10k and
 eval: setup ## What the detectors of behaviour find on simulated workloads, and how often they are wrong: about four minutes
 	$(CARGO) bench --locked -p adyton-tests --bench behaviour
 
-eval-guardrails: setup ## What the guardrail finds on public data, and how often it is wrong: half a minute
+eval-guardrails: setup ## What the guardrail finds on public data, and how often it is wrong: some minutes
 	$(CARGO) run --release --locked -p adyton-guardrail-eval --bin adyton-guardrail-eval
 
-train-guardrail: setup ## Train the model of prompt injection again, from ../shared/datasets/train: two minutes
+train-guardrail: setup ## Train the guardrail's models again, from ../shared/datasets/train: half an hour on two cores; goes on if stopped
 	$(CARGO) run --release --locked -p adyton-guardrail-eval --bin adyton-guardrail-train
+	$(CARGO) run --release --locked -p adyton-guardrail-eval --bin adyton-guardrail-train -- --heads
 
 eval-learning: setup ## Attacks on federated rounds, and what rounds are worth at epsilon 1, 4, 8 and infinity: three minutes
 	$(CARGO) run --release --locked -p adyton-learning-eval --bin adyton-learning-eval

@@ -84,7 +84,7 @@ impl Embedder {
     }
 
     /// The encoder, for whoever cuts texts.
-    pub fn encoder(&self) -> &Encoder {
+    pub fn encoder(&self) -> &Arc<Encoder> {
         &self.encoder
     }
 

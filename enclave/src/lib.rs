@@ -20,6 +20,7 @@ pub mod harden;
 pub mod held;
 pub mod lease;
 pub mod library;
+mod reading;
 pub mod request;
 pub mod server;
 pub mod session;

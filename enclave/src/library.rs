@@ -433,6 +433,7 @@ pub(crate) fn citations(text: &str, sources: &[Value]) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::openai::fields::{MARKER, texts};
     use adyton_guardrail::Settings;
     use adyton_retrieval::passage::PassageId;
 
@@ -475,6 +476,31 @@ mod tests {
         let (kept, verdict) = sift(&guardrail, vec![good.clone(), bad]);
         assert_eq!((kept, verdict), (vec![good.clone()], "redact"));
         assert_eq!(sift(&guardrail, vec![good.clone()]), (vec![good], "pass"));
+    }
+
+    #[test]
+    fn every_text_of_a_document_that_reaches_a_prompt_is_screened() {
+        // The name of a document stands in for its title, and the purpose goes to the sentinel.
+        assert_eq!(texts::<Sent>(""), ["document", "title", "text", "fields", "purpose"]);
+        let guardrail =
+            Guardrail::new(Settings::of_what_hides(1 << 16, 16, adyton_guardrail::Action::Block), []);
+        let clean = passage(0, "text");
+        let field = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
+        for (path, passage) in [
+            ("text", Passage { text: MARKER.into(), ..clean.clone() }),
+            ("title", Passage { title: MARKER.into(), ..clean.clone() }),
+            ("fields, a name", Passage { fields: field(MARKER, "a"), ..clean.clone() }),
+            ("fields, a value", Passage { fields: field("a", MARKER), ..clean.clone() }),
+        ] {
+            let mut prompt = one("And now?".into());
+            put_in(&mut prompt, "c", std::slice::from_ref(&passage));
+            assert!(prompt.messages[0].content.expose().contains(MARKER), "{path} does not reach a prompt");
+            assert_eq!(sift(&guardrail, vec![passage]), (vec![], "redact"), "{path} is not screened");
+        }
+        let named = Passage { document: MARKER.into(), ..clean };
+        let mut prompt = one("And now?".into());
+        put_in(&mut prompt, "c", std::slice::from_ref(&named));
+        assert!(!prompt.messages[0].content.expose().contains(MARKER));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::harden::{self, HardenError};
 use crate::held::HeldTexts;
 use crate::lease::Lease;
 use crate::library::Library;
+use crate::reading::Reading;
 use crate::request::House;
 use crate::server;
 use crate::session::Identity;
@@ -19,7 +20,7 @@ use adyton_attestation::tls;
 use adyton_encoder::Encoder;
 use adyton_engine::{Limits, LoadError, Model};
 use adyton_fingerprint::{ListError, Protected};
-use adyton_guardrail::{Guardrails, Sections, SettingsError};
+use adyton_guardrail::{Guardrails, Sections, SettingsError, meaning};
 use adyton_wire::channel::{Channel, ChannelError};
 use adyton_wire::control::ToWorker;
 use adyton_wire::manifest::{MAX_ENCODER, MAX_MANIFEST, MAX_POLICY_FILE, Manifest, ManifestError};
@@ -130,7 +131,14 @@ async fn live(socket: OwnedFd, anchor: TrustAnchor, memory: usize) -> Result<(),
     let model = load_model(weights, memory)?;
     let protected =
         String::from_utf8(read_file(protected, MAX_POLICY_FILE)?).map_err(|_| WorkerError::Protocol)?;
-    let guardrails = Guardrails::new(sections, &Protected::parse(&protected)?, model.control_tokens());
+    let reading = match &embedder {
+        Some(embedder) => {
+            Some(Arc::new(Reading::start(Arc::clone(embedder.encoder()))?) as Arc<dyn meaning::Encoder>)
+        }
+        None => None,
+    };
+    let protected = Protected::parse(&protected)?;
+    let guardrails = Guardrails::new(sections, &protected, model.control_tokens(), reading)?;
     let key = SessionKey::generate()?;
 
     let lease = Arc::new(Lease::default());

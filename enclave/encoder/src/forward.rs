@@ -39,6 +39,26 @@ impl fmt::Debug for Embedding {
     }
 }
 
+/// What the rows of a text are after some layers, (tokens, width): the first is of the beginning, the last of the end, those
+/// between of the words. `Debug` prints how many.
+pub struct Rows {
+    values: Zeroizing<Vec<f32>>,
+    width: usize,
+}
+
+impl Rows {
+    /// One row for each token.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[f32]> {
+        self.values.chunks_exact(self.width)
+    }
+}
+
+impl fmt::Debug for Rows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Rows({})", self.iter().len())
+    }
+}
+
 /// Threads and buffers. One pass runs in it at a time.
 pub struct Workspace {
     isa: Isa,
@@ -162,6 +182,29 @@ impl Encoder {
         let vectors = places.iter().map(|place| self.pool(work, place)).collect();
         work.wipe();
         vectors
+    }
+
+    /// The rows of one text after its first `layers` layers, or after all if there are no more: what is known of words and
+    /// form there is gone in the vector.
+    ///
+    /// # Errors
+    /// [`EncodeError::TooMany`], [`EncodeError::NoVector`] if what came out is no number
+    pub fn rows(&self, work: &mut Workspace, text: &Tokens, layers: usize) -> Result<Rows, EncodeError> {
+        let (found, width) = (text.count(), self.weights.width);
+        if found > work.room {
+            return Err(EncodeError::TooMany { found, limit: work.room });
+        }
+        let places = self.lay_out(work, std::slice::from_ref(text))?;
+        for layer in self.weights.layers.iter().take(layers) {
+            self.attention(work, &places, found, layer);
+            self.feed_forward(work, found, layer);
+        }
+        let values = Zeroizing::new(work.x[..found * width].to_vec());
+        work.wipe();
+        match values.iter().all(|value| value.is_finite()) {
+            true => Ok(Rows { values, width }),
+            false => Err(EncodeError::NoVector),
+        }
     }
 
     /// Puts embeddings into the rows, and cuts the attention into tasks.

@@ -29,6 +29,6 @@ mod load;
 mod tokens;
 
 pub use error::{EncodeError, LoadError};
-pub use forward::{Embedding, Workspace};
+pub use forward::{Embedding, Rows, Workspace};
 pub use load::Encoder;
 pub use tokens::Tokens;

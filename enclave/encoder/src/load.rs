@@ -91,6 +91,25 @@ impl Encoder {
         self.words.cut(text, self.weights.positions)
     }
 
+    /// The tokens of a text, or of its halves, of theirs, and so on, until they fit: nothing is left out.
+    ///
+    /// # Errors
+    /// [`EncodeError::Tokens`]
+    pub fn parts(&self, text: &str) -> Result<Vec<Tokens>, EncodeError> {
+        match self.tokens(text) {
+            Ok(tokens) => Ok(vec![tokens]),
+            Err(EncodeError::TooLong { .. }) => {
+                let middle = text.floor_char_boundary(text.len() / 2);
+                let (before, after) = text.split_at_checked(middle).ok_or(EncodeError::Tokens)?;
+                if before.is_empty() {
+                    return Err(EncodeError::Tokens);
+                }
+                Ok([self.parts(before)?, self.parts(after)?].concat())
+            }
+            Err(other) => Err(other),
+        }
+    }
+
     /// Where each token of a text stands, in bytes from its start: for whoever cuts long texts.
     ///
     /// # Errors

@@ -85,12 +85,32 @@ fn what_is_too_long_is_said_and_nothing_is_cut() {
     let Some(encoder) = encoder() else { return };
     let long = "word ".repeat(511);
     assert_eq!(encoder.tokens(&long).unwrap_err(), EncodeError::TooLong { found: 513, limit: 512 });
+    // In halves all of it is there: 511 words, and two ends of each half.
+    let halves: Vec<usize> = encoder.parts(&long).unwrap().iter().map(adyton_encoder::Tokens::count).collect();
+    assert!(halves.len() == 2 && halves.iter().sum::<usize>() >= 511 + 4, "{halves:?}");
     let fits = encoder.tokens(&"word ".repeat(510)).unwrap();
     let mut work = Workspace::new(encoder, 512, 1).unwrap();
     let both = [fits.clone(), encoder.tokens("").unwrap()];
     assert_eq!(encoder.embed(&mut work, &both), Err(EncodeError::TooMany { found: 514, limit: 512 }));
     assert!(encoder.embed(&mut work, &[fits]).is_ok());
     assert_eq!(encoder.embed(&mut work, &[]).unwrap().len(), 0);
+}
+
+#[test]
+fn rows_are_one_for_each_token_and_of_all_layers_the_vector() {
+    let Some(encoder) = encoder() else { return };
+    let mut work = Workspace::new(encoder, 512, 1).unwrap();
+    let text = encoder.tokens("Employees accrue paid leave.").unwrap();
+    let rows = encoder.rows(&mut work, &text, usize::MAX).unwrap();
+    assert_eq!(rows.iter().len(), text.count());
+    let mut mean = vec![0f32; encoder.width()];
+    rows.iter().for_each(|row| mean.iter_mut().zip(row).for_each(|(mean, x)| *mean += x));
+    let length = mean.iter().map(|x| x * x).sum::<f32>().sqrt();
+    let vector = encoder.embed(&mut work, &[text.clone()]).unwrap().remove(0);
+    let cosine: f32 = mean.iter().zip(vector.elements()).map(|(a, b)| a / length * b).sum();
+    assert!(cosine > 0.9999, "{cosine}");
+    let middle = encoder.rows(&mut work, &text, 4).unwrap();
+    assert!(middle.iter().flatten().zip(rows.iter().flatten()).any(|(a, b)| a != b));
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! The input screen: the one maker of [`Screened`].
 
 use crate::detect::{Detectors, Look};
+use crate::meaning::{Encoder, Reader};
 use crate::personal::Restore;
 use crate::protected::{Documents, Instructions, Watch};
 use crate::sections::Sections;
-use crate::settings::{Action, Guarded, Settings};
+use crate::settings::{Action, EncoderUse, Guarded, Settings, SettingsError};
 use crate::text::{Message, Prompt, Role, Screened, Text};
+use crate::topics::Known;
 use crate::verdict::{Finding, Refused, Stage, Verdict};
 use adyton_fingerprint::Protected;
 use std::sync::Arc;
@@ -18,6 +20,23 @@ pub(crate) const ROUNDS: usize = 3;
 #[derive(Clone, Debug)]
 pub struct Guardrail {
     pub(crate) detectors: Detectors,
+    pub(crate) senses: Option<Arc<Senses>>,
+}
+
+/// What there is beside n-grams.
+#[derive(Debug)]
+pub(crate) struct Senses {
+    pub(crate) reader: Reader,
+    pub(crate) topics: Vec<Known>,
+}
+
+impl Senses {
+    /// An encoder that the heads know, with the topics of the settings.
+    fn of(encoder: Arc<dyn Encoder>, sections: &Sections) -> Option<Arc<Senses>> {
+        let reader = Reader::of(encoder)?;
+        let topics = Known::all(sections.topics(), &reader).ok()?;
+        Some(Arc::new(Senses { reader, topics }))
+    }
 }
 
 /// The guardrails of all sections, by number.
@@ -28,16 +47,29 @@ pub struct Guardrails {
 }
 
 impl Guardrails {
-    /// For one model, whose control tokens are named as in [`Guardrail::new`].
+    /// For one model, whose control tokens are named as in [`Guardrail::new`], and with an encoder, if there is one.
+    ///
+    /// # Errors
+    /// [`SettingsError::NoEncoder`] if a section asks for what only the encoder can tell, and there is none or another one.
     pub fn new(
         sections: Sections,
         list: &Protected,
         control_tokens: impl IntoIterator<Item = String>,
-    ) -> Guardrails {
+        encoder: Option<Arc<dyn Encoder>>,
+    ) -> Result<Guardrails, SettingsError> {
         let tokens: Vec<String> = control_tokens.into_iter().collect();
-        let one = |settings| Guardrail::new(settings, tokens.iter().cloned());
-        let all = sections.into_all().into_iter().map(one).collect();
-        Guardrails { all, documents: Arc::new(Documents::of(list)) }
+        let senses = encoder.and_then(|encoder| Senses::of(encoder, &sections));
+        let one = |settings: Settings| {
+            if senses.is_none() && settings.encoder == EncoderUse::Required {
+                return Err(SettingsError::NoEncoder("it is required"));
+            }
+            if senses.is_none() && settings.input.needs_encoder() {
+                return Err(SettingsError::NoEncoder("topics, or inappropriate texts"));
+            }
+            Ok(Guardrail { senses: senses.clone(), ..Guardrail::new(settings, tokens.iter().cloned()) })
+        };
+        let all = sections.into_all().into_iter().map(one).collect::<Result<_, _>>()?;
+        Ok(Guardrails { all, documents: Arc::new(Documents::of(list)) })
     }
 
     /// The one of a section; `None` if there is no such section, and then nothing may pass.
@@ -55,10 +87,10 @@ impl Guardrails {
 }
 
 impl Guardrail {
-    /// A guardrail for one model. `control_tokens` are the texts of the tokenizer's control tokens,
+    /// A guardrail for one model, without an encoder: what only that can tell blocks. `control_tokens` are the texts of the tokenizer's control tokens,
     /// such as `<|im_start|>`; empty strings among them are left out.
     pub fn new(settings: Settings, control_tokens: impl IntoIterator<Item = String>) -> Self {
-        Guardrail { detectors: Detectors::new(settings, control_tokens) }
+        Guardrail { detectors: Detectors::new(settings, control_tokens), senses: None }
     }
 
     /// Screens a prompt. What would have to wait for persons is refused here; [`Guardrail::examine`] lets it wait.

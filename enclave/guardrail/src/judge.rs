@@ -1,14 +1,16 @@
 //! What is looked for in a whole text of the input, after what hides was taken out of it.
 
 use crate::canonical::Canonical;
-use crate::injection;
+use crate::injection::{self, second};
 use crate::input::{Guardrail, ROUNDS};
 use crate::language::language;
+use crate::meaning::Unread;
 use crate::personal::{self, Names, Restore};
 use crate::secrets;
 use crate::settings::{Action, AttackHandling, Handling, Kinds};
 use crate::span::Span;
 use crate::text::{Role, Text};
+use crate::topics::{self, About};
 use crate::verdict::Verdict;
 
 /// Stands where something was taken out of a prompt.
@@ -19,13 +21,17 @@ impl Guardrail {
     pub(crate) fn judge(&self, role: Role, text: &Text, verdict: &mut Verdict) {
         let input = &self.detectors.settings.input;
         // What the application says is what there is to protect.
-        let attack = match role {
-            Role::System => None,
-            Role::Data => attack(text.expose(), input.injection_in_data, verdict),
-            Role::User | Role::Assistant => attack(text.expose(), input.injection, verdict),
+        let handling = match role {
+            Role::System => AttackHandling::Pass,
+            Role::Data => input.injection_in_data,
+            Role::User | Role::Assistant => input.injection,
         };
-        if let Some(action) = attack {
-            verdict.note("injection", action);
+        if handling != AttackHandling::Pass {
+            self.judge_attack(role, text, handling, verdict);
+        }
+        if role == Role::User {
+            self.judge_manners(text, verdict);
+            self.judge_topic(text, verdict);
         }
         let foreign = |code: &&str| !input.languages.iter().any(|served| served == code);
         if !input.languages.is_empty() && language(text.expose()).filter(foreign).is_some() {
@@ -63,13 +69,67 @@ impl Guardrail {
     }
 }
 
-/// What is to be done about an attack, if the text is one.
-fn attack(text: &str, handling: AttackHandling, verdict: &mut Verdict) -> Option<Action> {
-    if handling == AttackHandling::Pass {
-        return None;
+impl Guardrail {
+    /// Whether a text is an attack: by its n-grams, and where there is an encoder, by what it means.
+    fn judge_attack(&self, role: Role, text: &Text, handling: AttackHandling, verdict: &mut Verdict) {
+        let text = text.expose();
+        let reader = self.senses.as_ref().map(|senses| &senses.reader);
+        let score = match reader {
+            Some(reader) if role != Role::Data => second::score(text, reader),
+            _ => Ok(injection::score(text)),
+        };
+        let orders = match reader {
+            Some(reader) if role == Role::Data => second::orders(text, reader).map(Some),
+            _ => Ok(None),
+        };
+        let (Ok(score), Ok(orders)) = (score, orders) else {
+            return verdict.note(UNREAD, Action::Block);
+        };
+        verdict.score = verdict.score.max(score.percent());
+        if let Some(action) = action_on(score, handling) {
+            verdict.note("injection", action);
+        }
+        if let Some(action) = orders.and_then(|score| action_on(score, handling)) {
+            verdict.note("orders_in_data", action);
+        }
     }
-    let score = injection::score(text);
-    verdict.score = verdict.score.max(score.percent());
+
+    /// Insults, hatred, requests for help with harm.
+    fn judge_manners(&self, text: &Text, verdict: &mut Verdict) {
+        let handling = self.detectors.settings.input.inappropriate;
+        if handling == AttackHandling::Pass {
+            return;
+        }
+        let score = self.senses.as_ref().ok_or(Unread);
+        match score.and_then(|senses| second::manners(text.expose(), &senses.reader)) {
+            Ok(score) => {
+                action_on(score, handling).into_iter().for_each(|a| verdict.note("inappropriate", a))
+            }
+            Err(Unread) => verdict.note(UNREAD, Action::Block),
+        }
+    }
+
+    /// What it is about.
+    fn judge_topic(&self, text: &Text, verdict: &mut Verdict) {
+        let input = &self.detectors.settings.input;
+        if input.topics().next().is_none() {
+            return;
+        }
+        let names = (input.allowed_topics.as_slice(), input.denied_topics.as_slice());
+        let about = self.senses.as_ref().ok_or(Unread);
+        match about.and_then(|senses| topics::about(text.expose(), &senses.topics, names, &senses.reader)) {
+            Ok(About::Fine) => {}
+            Ok(About::Denied | About::Other) => verdict.note("topics", input.other_topics.action()),
+            Err(Unread) => verdict.note(UNREAD, Action::Block),
+        }
+    }
+}
+
+/// Says that a text could not be read by the encoder: it does not pass.
+const UNREAD: &str = "encoder";
+
+/// What is to be done about a score.
+fn action_on(score: injection::Score, handling: AttackHandling) -> Option<Action> {
     match handling {
         AttackHandling::Pass => None,
         AttackHandling::Block => score.is_attack().then_some(Action::Block),

@@ -5,8 +5,8 @@
 //! - A [`Released`] chunk exists only if the output detectors saw it, with what came before it, and let it go.
 //! - `Debug` of any text type prints a length, never the text; the text is wiped when dropped.
 //!
-//! Does not: judge topics or toxicity, know names of persons, or remember what earlier turns disclosed. Detectors only
-//! tighten: a text that passes all of them has no right that its principal has not.
+//! Does not: remember what earlier turns disclosed. Detectors only tighten: a text that passes all of them has no right that its
+//! principal has not.
 //!
 //! Trusts: its [`Settings`], which are part of the measured policy pack. No input is trusted.
 //!
@@ -22,6 +22,7 @@ pub mod injection;
 mod input;
 mod judge;
 mod language;
+pub mod meaning;
 mod output;
 mod personal;
 mod protected;
@@ -30,6 +31,7 @@ mod sections;
 mod settings;
 mod span;
 mod text;
+mod topics;
 mod verdict;
 
 pub use canonical::{Canonical, Evidence, Layer, View};
@@ -43,9 +45,10 @@ pub use protected::{Disclosed, Documents, Instructions, Watch};
 pub use secrets::{TooManyKeywords, find as find_secrets};
 pub use sections::Sections;
 pub use settings::{
-    Action, AttackHandling, Guarded, Handling, InputSettings, Kinds, Settings, SettingsError, StageSettings,
-    WholeHandling,
+    Action, AttackHandling, EncoderUse, Guarded, Handling, InputSettings, Kinds, Settings, SettingsError,
+    StageSettings, WholeHandling,
 };
 pub use span::Span;
 pub use text::{Message, Prompt, Role, Screened, Text};
+pub use topics::{Known, Topic, background};
 pub use verdict::{Finding, Refused, Stage, Verdict};

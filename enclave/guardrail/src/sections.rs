@@ -18,18 +18,22 @@
 //! Does not: choose. The sentinel knows purpose and tenant; a client's word counts for nothing here.
 
 use crate::settings::{
-    Action, AttackHandling, Guarded, Handling, InputSettings, Kinds, Settings, SettingsError, StageSettings,
-    WholeHandling, known_languages, placed,
+    Action, AttackHandling, EncoderUse, Guarded, Handling, InputSettings, Kinds, Settings, SettingsError,
+    StageSettings, WholeHandling, known_languages, placed,
 };
+use crate::topics::Topic;
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeSet;
 
 /// Most sections: they are looked through for each request.
 const MAX_SECTIONS: usize = 256;
 
-/// The settings of all sections, the default first.
+/// The settings of all sections, the default first, and the topics that they name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sections(Vec<Settings>);
+pub struct Sections {
+    all: Vec<Settings>,
+    topics: Vec<Topic>,
+}
 
 impl Sections {
     /// Reads and checks the whole file.
@@ -38,8 +42,9 @@ impl Sections {
     /// [`SettingsError`]
     pub fn parse(toml: &str) -> Result<Sections, SettingsError> {
         let file: File = toml::from_str(toml).map_err(|e| SettingsError::Syntax(placed(toml, &e)))?;
-        let (default, sections) = file.split();
+        let (default, sections, topics) = file.split();
         default.check()?;
+        topics.iter().try_for_each(Topic::check)?;
         let mut names = BTreeSet::new();
         let mut all = vec![default.clone()];
         for section in sections {
@@ -53,19 +58,30 @@ impl Sections {
         if all.len() > MAX_SECTIONS {
             return Err(SettingsError::Syntax(format!("there are more than {MAX_SECTIONS} sections")));
         }
-        Ok(Sections(all))
+        let topic = |name: &String| topics.iter().any(|topic| topic.name == *name);
+        let unknown =
+            all.iter().flat_map(|settings| settings.input.topics()).find(|name| !topic(name)).cloned();
+        match unknown {
+            Some(name) => Err(SettingsError::UnknownTopic(name)),
+            None => Ok(Sections { all, topics }),
+        }
     }
 
     /// What holds where no section says something else.
     pub fn into_default(self) -> Settings {
         // Parsing put it there; nothing passes without it.
         let least = || Settings::of_what_hides(0, 0, Action::Block);
-        self.0.into_iter().next().unwrap_or_else(least)
+        self.all.into_iter().next().unwrap_or_else(least)
     }
 
     /// All of them, by number.
     pub fn into_all(self) -> Vec<Settings> {
-        self.0
+        self.all
+    }
+
+    /// The topics that are described.
+    pub(crate) fn topics(&self) -> &[Topic] {
+        &self.topics
     }
 }
 
@@ -78,6 +94,7 @@ struct File {
     control_tokens: Action,
     access_keys: Action,
     persons: u8,
+    encoder: EncoderUse,
     /// For the sentinel, which keeps the ledger.
     #[serde(default, rename = "ledger")]
     _ledger: toml::Table,
@@ -85,10 +102,12 @@ struct File {
     output: StageSettings,
     #[serde(default, rename = "for")]
     sections: Vec<Section>,
+    #[serde(default, rename = "topic")]
+    topics: Vec<Topic>,
 }
 
 impl File {
-    fn split(self) -> (Settings, Vec<Section>) {
+    fn split(self) -> (Settings, Vec<Section>, Vec<Topic>) {
         let File {
             max_prompt_bytes,
             max_messages,
@@ -96,6 +115,7 @@ impl File {
             control_tokens,
             access_keys,
             persons,
+            encoder,
             ..
         } = self;
         let (input, output) = (self.input, self.output);
@@ -106,10 +126,11 @@ impl File {
             control_tokens,
             access_keys,
             persons,
+            encoder,
             input,
             output,
         };
-        (settings, self.sections)
+        (settings, self.sections, self.topics)
     }
 }
 
@@ -130,6 +151,7 @@ struct Section {
     control_tokens: Option<Action>,
     access_keys: Option<Action>,
     persons: Option<u8>,
+    encoder: Option<EncoderUse>,
     #[serde(default)]
     input: InputSection,
     #[serde(default)]
@@ -148,6 +170,10 @@ struct InputSection {
     #[serde(deserialize_with = "languages")]
     languages: Option<Vec<String>>,
     other_languages: Option<WholeHandling>,
+    inappropriate: Option<AttackHandling>,
+    allowed_topics: Option<Vec<String>>,
+    denied_topics: Option<Vec<String>>,
+    other_topics: Option<WholeHandling>,
 }
 
 #[derive(Default, Deserialize)]
@@ -203,6 +229,7 @@ impl Section {
             control_tokens: self.control_tokens.unwrap_or(control_tokens),
             access_keys: self.access_keys.unwrap_or(access_keys),
             persons: self.persons.unwrap_or(default.persons),
+            encoder: self.encoder.unwrap_or(default.encoder),
             input: self.input.over(&default.input),
             output: self.output.over(&default.output),
         }
@@ -227,6 +254,10 @@ impl InputSection {
             injection_in_data: self.injection_in_data.unwrap_or(default.injection_in_data),
             languages: self.languages.unwrap_or_else(|| default.languages.clone()),
             other_languages: self.other_languages.unwrap_or(default.other_languages),
+            inappropriate: self.inappropriate.unwrap_or(default.inappropriate),
+            allowed_topics: self.allowed_topics.unwrap_or_else(|| default.allowed_topics.clone()),
+            denied_topics: self.denied_topics.unwrap_or_else(|| default.denied_topics.clone()),
+            other_topics: self.other_topics.unwrap_or(default.other_topics),
         }
     }
 }

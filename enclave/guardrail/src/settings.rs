@@ -123,6 +123,25 @@ impl WholeHandling {
     }
 }
 
+/// Whether a release without the encoder may screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EncoderUse {
+    /// It is used if it is there; else n-grams judge alone.
+    Optional,
+    /// Without it the enclave does not start.
+    Required,
+}
+
+impl EncoderUse {
+    fn word(self) -> &'static str {
+        match self {
+            EncoderUse::Optional => "optional",
+            EncoderUse::Required => "required",
+        }
+    }
+}
+
 /// What is looked for at one stage.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -177,6 +196,26 @@ pub struct InputSettings {
     pub languages: Vec<String>,
     /// What to do with a message that is certainly in another one.
     pub other_languages: WholeHandling,
+    /// Insults, hatred, and requests for help with harm, in what persons write. Only an encoder tells them.
+    pub inappropriate: AttackHandling,
+    /// Topics that are served, by their names; empty means any. Only an encoder tells topics.
+    pub allowed_topics: Vec<String>,
+    /// Topics that are not served.
+    pub denied_topics: Vec<String>,
+    /// What to do with a message on one of those, or on none of the others.
+    pub other_topics: WholeHandling,
+}
+
+impl InputSettings {
+    /// Whether nothing of it can be had without an encoder.
+    pub(crate) fn needs_encoder(&self) -> bool {
+        self.inappropriate != AttackHandling::Pass || self.topics().next().is_some()
+    }
+
+    /// All topics that are named.
+    pub(crate) fn topics(&self) -> impl Iterator<Item = &String> {
+        self.allowed_topics.iter().chain(&self.denied_topics)
+    }
 }
 
 /// A handling that prompts can have of what cannot be put back.
@@ -287,6 +326,8 @@ pub struct Settings {
     pub access_keys: Action,
     /// How many persons lift a hold.
     pub persons: u8,
+    /// Whether there must be an encoder.
+    pub encoder: EncoderUse,
     /// What clients send.
     pub input: InputSettings,
     /// What the model says.
@@ -311,6 +352,17 @@ pub enum SettingsError {
     /// A limit of zero would refuse everything.
     #[error("guardrails.toml: {0} must be more than zero")]
     Zero(&'static str),
+    /// A topic that is named and not described.
+    #[error("guardrails.toml: no [[topic]] is called {0:?}")]
+    UnknownTopic(String),
+    /// A topic with too few examples, too many, or such that tell nothing.
+    #[error("guardrails.toml: the topic {0:?} needs 5 to 64 examples, each of 12 to 400 characters")]
+    Examples(String),
+    /// There is no encoder, or another one than heads and examples were made for.
+    #[error(
+        "guardrails.toml asks for the encoder ({0}), and the release has none that the guardrail knows; add it, or leave that out"
+    )]
+    NoEncoder(&'static str),
     /// Two sections with one name.
     #[error("guardrails.toml: two sections are called {0:?}; rename one")]
     SameName(String),
@@ -323,6 +375,7 @@ impl fmt::Display for Settings {
         writeln!(f, "hidden_characters = \"{}\"", self.hidden_characters.word())?;
         writeln!(f, "control_tokens = \"{}\"", self.control_tokens.word())?;
         writeln!(f, "access_keys = \"{}\"\npersons = {}", self.access_keys.word(), self.persons)?;
+        writeln!(f, "encoder = \"{}\"", self.encoder.word())?;
         writeln!(f, "[input]\n{}[output]\n{}", self.input, self.output)
     }
 }
@@ -336,11 +389,18 @@ impl fmt::Display for InputSettings {
             injection_in_data,
             languages,
             other_languages,
+            inappropriate,
+            allowed_topics,
+            denied_topics,
+            other_topics,
         } = self;
         writeln!(f, "{}injection = \"{}\"", of_both(*secrets, personal_data), injection.word())?;
         writeln!(f, "injection_in_data = \"{}\"", injection_in_data.word())?;
         // Debug quotes as TOML does; codes are letters alone.
-        writeln!(f, "languages = {languages:?}\nother_languages = \"{}\"", other_languages.action().word())
+        writeln!(f, "languages = {languages:?}\nother_languages = \"{}\"", other_languages.action().word())?;
+        writeln!(f, "inappropriate = \"{}\"", inappropriate.word())?;
+        writeln!(f, "allowed_topics = {allowed_topics:?}\ndenied_topics = {denied_topics:?}")?;
+        writeln!(f, "other_topics = \"{}\"", other_topics.action().word())
     }
 }
 
@@ -380,6 +440,7 @@ impl Settings {
             control_tokens: action,
             access_keys: action,
             persons: 1,
+            encoder: EncoderUse::Optional,
             input: InputSettings {
                 secrets: nothing.secrets,
                 personal_data: nothing.personal_data.clone(),
@@ -387,6 +448,10 @@ impl Settings {
                 injection_in_data: AttackHandling::Pass,
                 languages: Vec::new(),
                 other_languages: WholeHandling::Block,
+                inappropriate: AttackHandling::Pass,
+                allowed_topics: Vec::new(),
+                denied_topics: Vec::new(),
+                other_topics: WholeHandling::Block,
             },
             output: nothing,
         }

@@ -9,10 +9,10 @@ use proptest::prelude::*;
 fn settings(action: &str) -> Settings {
     Settings::parse(&format!(
         "max_prompt_bytes = 1000\nmax_messages = 3\nhidden_characters = \"{action}\"\n\
-         control_tokens = \"{action}\"\naccess_keys = \"{action}\"\npersons = 1\n\
+         control_tokens = \"{action}\"\naccess_keys = \"{action}\"\npersons = 1\nencoder = \"optional\"\n\
          [input]\nsecrets = \"pass\"\npersonal_data = {{ default = \"pass\" }}\n\
          injection = \"pass\"\ninjection_in_data = \"pass\"\n\
-         languages = []\nother_languages = \"block\"\n[output]\nsecrets = \"{action}\"\npersonal_data = {{ default = \"pass\" }}\n\
+         languages = []\nother_languages = \"block\"\ninappropriate = \"pass\"\nallowed_topics = []\ndenied_topics = []\nother_topics = \"block\"\n[output]\nsecrets = \"{action}\"\npersonal_data = {{ default = \"pass\" }}\n\
          protected = \"block\"\ninstructions = \"block\"\n"
     ))
     .unwrap()

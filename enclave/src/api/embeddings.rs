@@ -119,6 +119,24 @@ pub(crate) fn answer(model: &str, vectors: &[Embedding], tokens: usize, packed: 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::openai::fields::{MARKER, texts};
+
+    #[test]
+    fn every_text_of_a_request_is_screened_or_goes_nowhere() {
+        // The model and the purpose go to the sentinel, the format is one of two words, and of the user nothing is kept.
+        assert_eq!(texts::<Raw>(""), ["model", "input", "encoding_format", "metadata", "user"]);
+        for input in [json!(MARKER), json!(["a", MARKER])] {
+            let body =
+                json!({ "model": MARKER, "input": input, "user": MARKER, "metadata": { "other": MARKER } });
+            let asked = EmbeddingRequest::parse(body.to_string().as_bytes()).unwrap();
+            let said = |prompt: &Prompt| prompt.messages.iter().any(|m| m.content.expose().contains(MARKER));
+            // What reaches the encoder are these, and only as `Screened`, by its type.
+            assert_eq!(asked.texts.iter().filter(|text| said(text)).count(), 1);
+            let words =
+                [&asked.purpose, &format!("{:?}", asked.dimensions)].map(|text| text.contains(MARKER));
+            assert_eq!(words, [false, false]);
+        }
+    }
 
     #[test]
     fn requests_are_read_strictly() {

@@ -532,7 +532,7 @@ fn joined(parts: Vec<Part>) -> Result<String, ApiError> {
 }
 
 #[cfg(test)]
-mod fields;
+pub(crate) mod fields;
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -27,6 +27,17 @@ pub fn rows<T: DeserializeOwned>(name: &str) -> Result<Vec<T>> {
     text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(read).collect()
 }
 
+/// One JSON value of a file below [`folder`].
+///
+/// # Errors
+/// If the file is absent, or is no JSON.
+pub fn json(name: &str) -> Result<serde_json::Value> {
+    let path = folder().join(name);
+    let absent = || format!("{} is absent ({VARIABLE} names the folder of data sets)", path.display());
+    let text = std::fs::read_to_string(&path).with_context(absent)?;
+    serde_json::from_str(&text).with_context(|| path.display().to_string())
+}
+
 /// The fields of a CSV file below [`folder`] (RFC 4180), row by row, its first row left out.
 ///
 /// # Errors

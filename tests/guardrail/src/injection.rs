@@ -2,10 +2,12 @@
 
 use crate::data;
 use crate::table::{Line, share};
-use crate::train::{Dice, grammar};
-use adyton_guardrail::injection;
-use adyton_guardrail::injection::model::{Model, Threshold};
-use anyhow::Result;
+use crate::train::features::Eyes;
+use crate::train::{Dice, grammar, orders};
+use adyton_guardrail::injection::model::Model;
+use adyton_guardrail::injection::{self, Score, second};
+use adyton_guardrail::meaning::Reader;
+use anyhow::{Context, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -36,28 +38,72 @@ const POINTS: [Point; 2] = [Point::Attack, Point::Suspicion];
 pub struct Scored {
     attack: bool,
     value: f32,
-    threshold: Threshold,
+    at: [bool; 2],
 }
 
 impl Scored {
-    /// Scores a text.
+    /// Scores a text with a model of n-grams.
     pub fn of(model: &Model, text: &str, attack: bool) -> Scored {
-        let injection::Score { value, threshold } = injection::score_with(model, text);
-        Scored { attack, value, threshold }
+        Scored::from(injection::score_with(model, text), attack)
+    }
+
+    fn from(score: Score, attack: bool) -> Scored {
+        Scored { attack, value: score.value, at: [score.is_attack(), score.is_suspected()] }
+    }
+
+    /// Flagged where one of both is.
+    fn or(self, other: Scored) -> Scored {
+        Scored { value: other.value, at: [self.at[0] || other.at[0], self.at[1] || other.at[1]], ..self }
     }
 
     fn flagged(&self, point: Point) -> bool {
-        let threshold = match point {
-            Point::Attack => self.threshold.attack,
-            Point::Suspicion => self.threshold.suspicion,
-        };
-        self.value >= threshold
+        match point {
+            Point::Attack => self.at[0],
+            Point::Suspicion => self.at[1],
+        }
     }
 }
 
-fn scored(name: &str) -> Result<Vec<Scored>> {
-    let rows: Vec<Row> = data::rows(name)?;
-    Ok(rows.iter().map(|row| Scored::of(&injection::SHIPPED, &row.text, row.label)).collect())
+/// Who judges: n-grams alone, or with an encoder.
+#[derive(Clone, Debug)]
+pub struct Judge(Option<Reader>);
+
+impl Judge {
+    /// N-grams alone.
+    pub fn alone() -> Judge {
+        Judge(None)
+    }
+
+    /// With the encoder.
+    ///
+    /// # Errors
+    /// If it is absent, or the shipped heads do not know it.
+    pub fn with_encoder() -> Result<Judge> {
+        let eyes = Eyes::open(1)?;
+        Ok(Judge(Some(Reader::of(eyes).context("the shipped heads were trained with another encoder")?)))
+    }
+
+    fn score(&self, text: &str, attack: bool) -> Result<Scored> {
+        let score = match &self.0 {
+            Some(reader) => second::score(text, reader)?,
+            None => injection::score(text),
+        };
+        Ok(Scored::from(score, attack))
+    }
+
+    /// As data is judged.
+    fn data(&self, text: &str, attack: bool) -> Result<Scored> {
+        let first = Scored::from(injection::score(text), attack);
+        match &self.0 {
+            Some(reader) => Ok(first.or(Scored::from(second::orders(text, reader)?, attack))),
+            None => Ok(first),
+        }
+    }
+
+    fn rows(&self, name: &str) -> Result<Vec<Scored>> {
+        let rows: Vec<Row> = data::rows(name)?;
+        rows.iter().map(|row| self.score(&row.text, row.label)).collect()
+    }
 }
 
 /// The chance that an attack scores higher than a harmless text.
@@ -129,13 +175,13 @@ pub fn of_two_kinds(what: &str, rows: &[Scored], f1_to_beat: &'static str) -> Ve
 ///
 /// # Errors
 /// If the data is absent.
-pub fn measure() -> Result<Vec<Line>> {
+pub fn measure(judge: &Judge) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
-    let mut deepset = scored("eval/deepset_prompt_injections/test.jsonl")?;
+    let mut deepset = judge.rows("eval/deepset_prompt_injections/test.jsonl")?;
     lines.extend(of_two_kinds("deepset, test (116)", &deepset, "0.924"));
-    deepset.extend(scored("eval/deepset_prompt_injections/train.jsonl")?);
+    deepset.extend(judge.rows("eval/deepset_prompt_injections/train.jsonl")?);
     lines.extend(of_two_kinds("deepset, all (662)", &deepset, ""));
-    let neuralchemy = scored("eval/neuralchemy_prompt_injection/core_test.jsonl")?;
+    let neuralchemy = judge.rows("eval/neuralchemy_prompt_injection/core_test.jsonl")?;
     lines.extend(of_two_kinds("neuralchemy core, test (942)", &neuralchemy, "0.969 (AUC 0.995)"));
     for (what, file, to_beat) in [
         ("NotInject (339 harmless)", "notinject", "87.3 %"),
@@ -143,36 +189,72 @@ pub fn measure() -> Result<Vec<Line>> {
         ("BIPIA's attacks without a document (125)", "bipia_attacks", ""),
         ("PIGuard's validation rows (144)", "valid144", ""),
     ] {
-        let rows = scored(&format!("eval/notinject_piguard/{file}.jsonl"))?;
+        let rows = judge.rows(&format!("eval/notinject_piguard/{file}.jsonl"))?;
         let right =
             |point| share(rows.iter().filter(|row| row.flagged(point) == row.attack).count(), rows.len());
         lines.push(Line::new("right", what, at_both(right), to_beat));
     }
-    lines.extend(in_documents()?);
+    lines.extend(in_documents(judge)?);
     Ok(lines)
 }
 
-/// BIPIA's attacks of the evaluation in its documents of the training data, and those documents without.
-fn in_documents() -> Result<Vec<Line>> {
-    let attacks: Vec<Row> = data::rows("eval/notinject_piguard/bipia_attacks.jsonl")?;
-    let documents: Vec<serde_json::Value> = data::rows("train/bipia/email_train.jsonl")?;
+#[derive(Deserialize)]
+struct InDocument {
+    text: String,
+    kind: String,
+}
+
+/// BIPIA's attacks of the evaluation in its mails, of which those that nothing was learned from, and those mails without; and
+/// passages of finance, law, medicine and news, where nothing is to be found.
+fn in_documents(judge: &Judge) -> Result<Vec<Line>> {
+    let attacks: Vec<InDocument> = data::rows("eval/notinject_piguard/bipia_attacks.jsonl")?;
+    let mails: Vec<serde_json::Value> = data::rows("train/bipia/email_train.jsonl")?;
+    let mails: Vec<&str> = mails
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| orders::carries_attacks(*at))
+        .filter_map(|(_, mail)| mail["context"].as_str())
+        .collect();
     let mut dice = Dice::new(1);
-    let mut rows = Vec::new();
+    let (mut text, mut code) = (Vec::new(), Vec::new());
     for (at, attack) in attacks.iter().enumerate() {
-        let document = documents[at % documents.len()]["context"].as_str().unwrap_or_default();
-        let carried = grammar::carried(&mut dice, document, Some(&attack.text));
-        rows.push(Scored::of(&injection::SHIPPED, &carried, true));
-        rows.push(Scored::of(&injection::SHIPPED, document, false));
+        let mail = mails[at % mails.len()];
+        let carried = grammar::carried(&mut dice, mail, Some(&attack.text));
+        let rows = if attack.kind == "text" { &mut text } else { &mut code };
+        rows.push(judge.data(&carried, true)?);
+        rows.push(judge.data(mail, false)?);
     }
-    let what = "BIPIA's attacks in its mails, and the mails (250)";
-    Ok(vec![Line::new("F1", what, at_both(|point| format!("{:.3}", f1(&rows, point))), "0.76")])
+    let mut passages = Vec::new();
+    for part in ["finance__finqa", "legal__billqa", "medical__medicalqa_bioasq", "news__newsqa"] {
+        let name = format!("eval/multiturn/salesforce_prompt_leakage/data__{part}_triplets_trunc_200.json");
+        for row in data::json(&name)?.as_array().into_iter().flatten().take(50) {
+            passages.push(judge.data(row["doc1"].as_str().unwrap_or_default(), false)?);
+        }
+    }
+    let mut lines = Vec::new();
+    for (rows, what, to_beat) in [
+        (&text, "BIPIA's tasks in its mails, and the mails (150)", "0.76"),
+        (&code, "BIPIA's code attacks in its mails, and the mails (100)", ""),
+    ] {
+        lines.push(Line::new("F1", what, at_both(|point| format!("{:.3}", f1(rows, point))), to_beat));
+        lines.push(Line::new("attacks found", what, flagged(rows, true), ""));
+    }
+    let mails: Vec<Scored> = mails.iter().map(|mail| judge.data(mail, false)).collect::<Result<_>>()?;
+    lines.push(Line::new("false alarms", "the mails (25)", flagged(&mails, false), ""));
+    lines.push(Line::new(
+        "false alarms",
+        "passages of finance, law, medicine, news (200)",
+        flagged(&passages, false),
+        "",
+    ));
+    Ok(lines)
 }
 
 /// False alarms by length: harmless rows of the evaluation, joined until they are so long.
 ///
 /// # Errors
 /// If the data is absent.
-pub fn by_length() -> Result<Vec<Line>> {
+pub fn by_length(judge: &Judge) -> Result<Vec<Line>> {
     let mut texts: Vec<String> = Vec::new();
     for name in [
         "notinject_piguard/wildguard_benign",
@@ -186,7 +268,7 @@ pub fn by_length() -> Result<Vec<Line>> {
         texts.push(row["full_text"].as_str().unwrap_or_default().to_owned());
     }
     let mut dice = Dice::new(2);
-    let mut line = |length: usize| {
+    let mut line = |length: usize| -> Result<Line> {
         let joined = (0..400).map(|_| {
             let mut text = String::new();
             while text.len() < length {
@@ -194,37 +276,39 @@ pub fn by_length() -> Result<Vec<Line>> {
                 text.push('\n');
             }
             text.truncate(text.floor_char_boundary(length));
-            Scored::of(&injection::SHIPPED, &text, false)
+            judge.score(&text, false)
         });
-        let rows: Vec<Scored> = joined.collect();
-        Line::new(
+        let rows: Vec<Scored> = joined.collect::<Result<_>>()?;
+        Ok(Line::new(
             "false alarms",
             format!("{length} characters of harmless rows, joined"),
             flagged(&rows, false),
             "1 %",
-        )
+        ))
     };
-    Ok([200, 1000, 4000, 16_000].map(&mut line).to_vec())
+    [200, 1000, 4000, 16_000].into_iter().map(&mut line).collect()
 }
 
 /// False alarms by language: lingua's sentences, all of them harmless.
 ///
 /// # Errors
 /// If the data is absent.
-pub fn by_language() -> Result<Vec<Line>> {
+pub fn by_language(judge: &Judge) -> Result<Vec<Line>> {
     let rows: Vec<serde_json::Value> = data::rows("eval/langid_lingua/sentences.jsonl")?;
     let mut of: BTreeMap<&str, Vec<Scored>> = BTreeMap::new();
-    for row in &rows {
+    let shown = ["en", "de", "fr", "es", "it", "pt", "nl", "ru", "zh", "ja", "ar"];
+    // An encoder takes its time: with it, those that are shown are read.
+    let wanted = |language: &str| judge.0.is_none() || shown.contains(&language);
+    for row in rows.iter().filter(|row| wanted(row["lang"].as_str().unwrap_or_default())) {
         let (text, language) =
             (row["text"].as_str().unwrap_or_default(), row["lang"].as_str().unwrap_or_default());
-        let scored = Scored::of(&injection::SHIPPED, text, false);
+        let scored = judge.score(text, false)?;
         of.entry(language).or_default().push(scored);
-        of.entry("all 75").or_default().push(scored);
+        of.entry("all that were read").or_default().push(scored);
     }
-    let shown = ["all 75", "en", "de", "fr", "es", "it", "pt", "nl", "ru", "zh", "ja", "ar"];
     let line = |language: &&str| {
         let rows = of.get(language).map_or(&[][..], Vec::as_slice);
         Line::new("false alarms", format!("sentences, {language}"), flagged(rows, false), "1 %")
     };
-    Ok(shown.iter().map(line).collect())
+    Ok(["all that were read"].iter().chain(&shown).map(line).collect())
 }

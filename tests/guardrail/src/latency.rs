@@ -2,7 +2,10 @@
 
 use crate::data;
 use crate::table::Line;
-use adyton_guardrail::{Guardrail, Message, OutputScreen, Prompt, Role, Settings};
+use crate::train::Dice;
+use crate::train::features::Eyes;
+use adyton_fingerprint::Protected;
+use adyton_guardrail::{Guardrail, Guardrails, Message, OutputScreen, Prompt, Role, Sections, Settings};
 use anyhow::Result;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -38,6 +41,49 @@ fn timed<T>(work: impl FnOnce() -> T) -> Duration {
     begun.elapsed()
 }
 
+/// Harmless texts as people send them, of all lengths.
+fn mixed() -> Result<Vec<String>> {
+    let mut all = Vec::new();
+    for name in [
+        "notinject_piguard/wildguard_benign",
+        "notinject_piguard/notinject",
+        "deepset_prompt_injections/train",
+        "neuralchemy_prompt_injection/core_test",
+    ] {
+        let rows: Vec<serde_json::Value> = data::rows(&format!("eval/{name}.jsonl"))?;
+        let harmless = rows.iter().filter(|row| row["label"] == 0 || row["label"] == "0");
+        all.extend(harmless.filter_map(|row| row["text"].as_str().map(str::to_owned)));
+    }
+    for row in data::csv("eval/topics_banking77/test.csv")?.iter().take(1000) {
+        all.push(row[0].clone());
+    }
+    Dice::new(4).shuffle(&mut all);
+    all.truncate(1000);
+    Ok(all)
+}
+
+/// The same with the encoder, as shipped.
+fn with_encoder() -> Result<Vec<Line>> {
+    let eyes = Eyes::open(std::thread::available_parallelism()?.get())?;
+    let none = Protected::parse(include_str!("../../../enclave/policy/protected.json"))?;
+    let all = Guardrails::new(Sections::parse(SHIPPED)?, &none, [], Some(eyes))?;
+    let Some(guardrail) = all.section(0) else { return Ok(Vec::new()) };
+    let data = |text: &String| {
+        let message = Message { role: Role::Data, content: text.as_str().into() };
+        timed(|| guardrail.screen(Prompt { messages: vec![message] }))
+    };
+    let user = |text: &String| screening(guardrail, text);
+    let line = |what: &str, texts: &[String], to_beat, screen: &dyn Fn(&String) -> Duration| {
+        Line::new("with the encoder", what, percentiles(texts.iter().map(screen).collect()), to_beat)
+    };
+    let long = texts(1500)?;
+    Ok(vec![
+        line("prompts as people send them (1,000)", &mixed()?, "p50 2 ms", &user),
+        line("prompts of 1500 characters", &long, "p99 25 ms", &user),
+        line("results of tools of 1500 characters", &long[..100], "", &data),
+    ])
+}
+
 /// The lines of the table.
 ///
 /// # Errors
@@ -65,6 +111,7 @@ pub fn measure() -> Result<Vec<Line>> {
         percentiles(scores),
         "104 ms (LLM Guard)",
     ));
+    lines.extend(with_encoder()?);
     let mut pieces = Vec::new();
     for text in texts(1500)?.iter().take(40) {
         let mut screen = OutputScreen::new(everything.clone());

@@ -14,4 +14,5 @@ pub mod latency;
 pub mod personal;
 pub mod secrets;
 pub mod table;
+pub mod topics;
 pub mod train;

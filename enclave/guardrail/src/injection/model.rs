@@ -7,6 +7,11 @@ use thiserror::Error;
 const MAGIC: &[u8; 8] = b"adytonG1";
 /// Lengths of text, in characters, up to which one threshold counts. The longer a text, the more windows may be wrong.
 pub const LENGTHS: [usize; 6] = [80, 200, 1000, 4000, 16_000, usize::MAX];
+/// What is kept for texts of so many characters.
+pub(crate) fn of_length<T>(kept: &[T; LENGTHS.len()], characters: usize) -> Option<&T> {
+    kept.get(LENGTHS.iter().position(|longest| characters <= *longest)?)
+}
+
 /// Numbers at the beginning: version, scale, bias, thresholds.
 const HEAD: usize = MAGIC.len() + 4 * (3 + 2 * LENGTHS.len());
 
@@ -91,9 +96,8 @@ impl Model {
 
     /// What texts of so many characters must reach.
     pub fn threshold(&self, characters: usize) -> Threshold {
-        let at = LENGTHS.iter().position(|longest| characters <= *longest).unwrap_or(LENGTHS.len() - 1);
         let everything = Threshold { attack: f32::NEG_INFINITY, suspicion: f32::NEG_INFINITY };
-        self.thresholds.get(at).copied().unwrap_or(everything)
+        of_length(&self.thresholds, characters).copied().unwrap_or(everything)
     }
 
     /// The log odds of features.

@@ -15,7 +15,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 /// What it cannot miss, and what no ordinary text has.
-const MARKER: &str = "adyton\u{202e}marker";
+pub(crate) const MARKER: &str = "adyton\u{202e}marker";
 
 /// What becomes of text in a field.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -123,7 +123,7 @@ impl Probe<'_> {
     /// What a type of several shapes is given, so that the rest can be asked for; its other shapes are probed on their own.
     fn sample(&self) -> Value {
         match self.path.as_str() {
-            "messages[].content" | "stop" | "tool_choice" => json!("text"),
+            "messages[].content" | "stop" | "tool_choice" | "input" => json!("text"),
             "messages[].refusal" | "response_format.json_schema.schema" | "tools[].function.parameters" => {
                 Value::Null
             }
@@ -154,7 +154,9 @@ impl<'de> Deserializer<'de> for Probe<'_> {
 
     numbers! {
         deserialize_bool visit_bool true;
+        deserialize_u8 visit_u8 1;
         deserialize_u32 visit_u32 1;
+        deserialize_u64 visit_u64 1;
         deserialize_i64 visit_i64 1;
         deserialize_f32 visit_f32 1.0;
     }
@@ -191,7 +193,7 @@ impl<'de> Deserializer<'de> for Probe<'_> {
     }
 
     forward_to_deserialize_any! {
-        i8 i16 i32 i128 u8 u16 u64 u128 f64 char bytes byte_buf unit unit_struct newtype_struct tuple tuple_struct enum
+        i8 i16 i32 i128 u16 u128 f64 char bytes byte_buf unit unit_struct newtype_struct tuple tuple_struct enum
         identifier ignored_any
     }
 }
@@ -231,7 +233,7 @@ impl<'de> MapAccess<'de> for Fields<'_> {
 }
 
 /// The fields of a type that take text, with a path in front.
-fn texts<'de, T: Deserialize<'de>>(path: &str) -> Vec<String> {
+pub(crate) fn texts<'de, T: Deserialize<'de>>(path: &str) -> Vec<String> {
     let texts = RefCell::default();
     T::deserialize(Probe { path: path.to_owned(), texts: &texts }).map(drop).unwrap();
     texts.into_inner()

@@ -29,7 +29,7 @@ impl Example {
 /// Longest text that is learned from, in bytes.
 const LONGEST: usize = 6000;
 
-fn field(row: &Value, name: &str) -> String {
+pub(super) fn field(row: &Value, name: &str) -> String {
     match &row[name] {
         Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n"),
         value => value.as_str().unwrap_or_default().to_owned(),
@@ -54,7 +54,7 @@ pub fn held() -> Result<Held> {
 }
 
 /// Some rows of a list, always the same ones.
-fn some<T>(mut rows: Vec<T>, count: usize, dice: &mut Dice) -> Vec<T> {
+pub(super) fn some<T>(mut rows: Vec<T>, count: usize, dice: &mut Dice) -> Vec<T> {
     dice.shuffle(&mut rows);
     rows.truncate(count);
     rows
@@ -121,7 +121,7 @@ fn spikee(dice: &mut Dice) -> Result<Vec<Example>> {
     Ok(all)
 }
 
-fn neuralchemy() -> Result<Vec<Example>> {
+pub(super) fn neuralchemy() -> Result<Vec<Example>> {
     let mut all = Vec::new();
     for part in ["core_train", "core_val"] {
         for row in data::rows::<Value>(&format!("train/neuralchemy_prompt_injection/{part}.jsonl"))? {
@@ -132,7 +132,7 @@ fn neuralchemy() -> Result<Vec<Example>> {
 }
 
 /// Documents as they are retrieved: mails, tables, code.
-fn documents() -> Result<Vec<(String, String)>> {
+pub(super) fn documents() -> Result<Vec<(String, String)>> {
     let mut all = Vec::new();
     for part in ["email_train", "table_train", "code_train"] {
         for row in data::rows::<Value>(&format!("train/bipia/{part}.jsonl"))? {

@@ -43,7 +43,7 @@ fn signature(normalised: &str) -> Signature {
 }
 
 /// Texts that must not be trained on.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Held {
     exact: HashSet<String>,
     signatures: Vec<Signature>,

@@ -3,7 +3,11 @@
 pub mod build;
 pub mod corpus;
 pub mod dedup;
+pub mod features;
 pub mod grammar;
+pub mod heads;
+pub mod network;
+pub mod orders;
 pub mod sgd;
 
 /// A generator of numbers that looks random and is the same each time (xorshift64*).
