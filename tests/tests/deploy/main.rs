@@ -9,6 +9,7 @@
 mod common;
 mod helm;
 mod systemd;
+mod terraform;
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
