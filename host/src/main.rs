@@ -19,7 +19,7 @@ const SIGNALS: &str = "\
 Signals:
   SIGTERM  no more connections; waits for those that are open, at most --drain seconds; then ends the enclaves
   SIGINT   ends the enclaves at once
-  SIGHUP   replaces the enclaves one after the other: drains one, ends it, starts it again, waits until it is online
+  SIGUSR1  replaces the enclaves one after the other: drains one, ends it, starts it again, waits until it is online
 
 ";
 
@@ -141,7 +141,7 @@ struct Run {
     /// without this, it is given up; the host ends with its last enclave.
     #[arg(long, value_name = "TIMES", default_value_t = 0)]
     restarts: usize,
-    /// Longest wait for open connections after SIGTERM, and for those of one enclave after SIGHUP, in seconds.
+    /// Longest wait for open connections after SIGTERM, and for those of one enclave after SIGUSR1, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     drain: u64,
     /// Read the command line, say what would run as JSON, and end.
