@@ -1,4 +1,4 @@
-//! Key policies, with the real `adyton` program.
+//! Key policies, and the doctor, with the real `adyton` program.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test that cannot go on ends
 
@@ -100,4 +100,84 @@ fn mistakes_end_with_code_1_and_a_plan_that_is_none_says_why() {
     let refused = adyton(folder.path(), &same);
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused.stderr).contains("different principals"), "{}", text(&refused.stderr));
+}
+
+/// States of the doctor's checks, by name.
+fn examined(folder: &Path, more: &[&str]) -> (Option<i32>, serde_json::Map<String, Value>) {
+    let output = adyton(folder, &[&["--json", "doctor"], more].concat());
+    let said: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
+    let checks = said["checks"].as_array().unwrap().iter();
+    for check in checks.clone() {
+        let silent = check["advice"].as_str().unwrap().is_empty();
+        assert_eq!(silent, ["good", "skipped"].contains(&check["state"].as_str().unwrap()), "{check}");
+    }
+    (
+        output.status.code(),
+        checks.map(|c| (c["name"].as_str().unwrap().to_owned(), c["state"].clone())).collect(),
+    )
+}
+
+#[test]
+fn the_doctor_finds_what_does_not_belong_together() {
+    let folder = built();
+    let manifest = fs::read(folder.path().join("manifest.json")).unwrap();
+    let pcr16 = adyton_attestation::binding::manifest_pcr16(&manifest).to_string();
+    let reference = |pcr0: &str, pcr16: &str| {
+        let image = json!({ "pcr0": pcr0, "pcr1": "11".repeat(48), "pcr2": "12".repeat(48) });
+        let owner = json!({ "signer": { "pcr8": "18".repeat(48) } });
+        json!({ "images": [image], "manifests": [pcr16], "owner": owner }).to_string()
+    };
+    let files = ["--reference", "r.json", "--measurements", "pcrs.json", "--manifest", "manifest.json"];
+    let given = |text: String| {
+        fs::write(folder.path().join("r.json"), text).unwrap();
+        examined(folder.path(), &files)
+    };
+    let good = given(reference(&"10".repeat(48), &pcr16));
+    assert_eq!(
+        (good.0, &good.1["image"], &good.1["manifest"], &good.1["clock"]),
+        (Some(0), &"good".into(), &"good".into(), &"good".into())
+    );
+    // Nobody signed them: a client is told, and decides.
+    assert_eq!((&good.1["reference"], &good.1["enclave"]), (&"doubtful".into(), &"skipped".into()));
+    let other = given(reference(&"20".repeat(48), &"26".repeat(48)));
+    assert_eq!(
+        (other.0, &other.1["image"], &other.1["manifest"]),
+        (Some(1), &"wrong".into(), &"wrong".into())
+    );
+    let (code, broken) = given("{}".to_owned());
+    assert_eq!((code, &broken["reference"], &broken["image"]), (Some(1), &"wrong".into(), &"skipped".into()));
+
+    fs::write(folder.path().join("r.json"), reference(&"10".repeat(48), &pcr16)).unwrap();
+    let nobody = [&files[..], &["--enclave", "127.0.0.1:1"]].concat();
+    let (code, states) = examined(folder.path(), &nobody);
+    assert_eq!((code, &states["enclave"]), (Some(1), &"wrong".into()));
+
+    let policy = adyton(
+        folder.path(),
+        &[
+            "kms",
+            "policy",
+            "--measurements",
+            "pcrs.json",
+            "--manifest",
+            "manifest.json",
+            "--role",
+            ROLE,
+            "--admin",
+            ADMIN,
+            "--signer-pcr8",
+            &"18".repeat(48),
+        ],
+    );
+    let policy = text(&policy.stdout);
+    for (policy, expected) in [
+        (policy.clone(), "good"),
+        (policy.replace(&"10".repeat(48), &"20".repeat(48)), "wrong"),
+        (policy.replace("DenyOtherPcr0", "x").replace("\"Deny\"", "\"Allow\""), "wrong"),
+    ] {
+        fs::write(folder.path().join("k.json"), policy).unwrap();
+        let with = ["--measurements", "pcrs.json", "--kms-policy", "k.json"];
+        assert_eq!(examined(folder.path(), &with).1["kms_policy"], expected);
+    }
 }

@@ -13,6 +13,7 @@
 
 pub mod audit;
 pub mod blobs;
+pub mod doctor;
 pub mod egress;
 pub mod enclave;
 pub mod heartbeat;

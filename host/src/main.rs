@@ -2,6 +2,7 @@
 
 mod service;
 
+use adyton_host::doctor::{State, Wanted};
 use adyton_host::enclave::Enclave;
 use adyton_host::launch::Launch;
 use adyton_host::nitro::{Image, NitroCli};
@@ -18,7 +19,7 @@ const SIGNALS: &str = "\
 Signals:
   SIGTERM  no more connections; waits for those that are open, at most --drain seconds; then ends the enclaves
   SIGINT   ends the enclaves at once
-  SIGHUP   replaces the enclaves one after the other: drains one, ends it, starts it again, waits until it is online
+  SIGUSR1  replaces the enclaves one after the other: drains one, ends it, starts it again, waits until it is online
 
 ";
 
@@ -42,11 +43,48 @@ enum Command {
     #[command(after_help = "Example:\n  adyton-host run --release release --audit audit --enclave vsock:16 \
                             --listen 0.0.0.0:8443 --eif adyton.eif")]
     Run(Box<Run>),
+    /// Look for what usually keeps enclaves from starting here, and say what to do: exit code 1 if something is wrong.
+    #[command(
+        after_help = "Example:\n  adyton-host doctor --enclaves 2 --cpus 2 --memory-mib 3072 --eif adyton.eif \
+                            --release release --audit audit"
+    )]
+    Doctor(Doctor),
     /// Print a completion script for a shell.
     Completions {
         /// Which shell.
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Debug, Args)]
+struct Doctor {
+    /// How many enclaves are to run.
+    #[arg(long, default_value_t = 1)]
+    enclaves: u64,
+    /// Processors of each.
+    #[arg(long, default_value_t = 2)]
+    cpus: u64,
+    /// Memory of each, in MiB.
+    #[arg(long, default_value_t = 2048)]
+    memory_mib: u64,
+    /// The enclave image.
+    #[arg(long, value_name = "FILE")]
+    eif: Option<PathBuf>,
+    /// The release folder.
+    #[arg(long, value_name = "DIR")]
+    release: Option<PathBuf>,
+    /// The folder for the audit log; made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    audit: Option<PathBuf>,
+    /// AWS's nitro-cli.
+    #[arg(long, value_name = "PROGRAM", default_value = "nitro-cli")]
+    nitro_cli: PathBuf,
+    /// Look at the files of the system under this folder.
+    #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
+    root: PathBuf,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -103,7 +141,7 @@ struct Run {
     /// without this, it is given up; the host ends with its last enclave.
     #[arg(long, value_name = "TIMES", default_value_t = 0)]
     restarts: usize,
-    /// Longest wait for open connections after SIGTERM, and for those of one enclave after SIGHUP, in seconds.
+    /// Longest wait for open connections after SIGTERM, and for those of one enclave after SIGUSR1, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     drain: u64,
     /// Read the command line, say what would run as JSON, and end.
@@ -122,7 +160,12 @@ struct Run {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build();
     let run = match cli.command {
+        Command::Doctor(doctor) => {
+            let examined = runtime().map_err(anyhow::Error::from);
+            return told(examined.and_then(|runtime| runtime.block_on(examine(doctor))));
+        }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "adyton-host", &mut std::io::stdout());
             return ExitCode::SUCCESS;
@@ -132,8 +175,40 @@ fn main() -> ExitCode {
     if run.dry_run {
         return told(run.plan());
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    told(runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(service::serve(*run))))
+    told(runtime().map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(service::serve(*run))))
+}
+
+async fn examine(doctor: Doctor) -> Result<()> {
+    let wanted = Wanted {
+        root: doctor.root,
+        enclaves: doctor.enclaves,
+        cpus: doctor.cpus,
+        memory_mib: doctor.memory_mib,
+        eif: doctor.eif,
+        release: doctor.release,
+        audit: doctor.audit,
+        nitro_cli: NitroCli::new(doctor.nitro_cli),
+    };
+    let checks = wanted.checks().await;
+    if doctor.json {
+        let each = checks.iter().map(|check| {
+            serde_json::json!({
+                "name": check.name, "state": check.state.word(), "found": check.found, "advice": check.advice,
+            })
+        });
+        println!("{}", serde_json::json!({ "checks": each.collect::<Vec<_>>() }));
+    } else {
+        for check in &checks {
+            println!("{:<9} {:<13} {}", check.state.word(), check.name, check.found);
+            if !check.advice.is_empty() {
+                println!("{:<23} {}", "", check.advice);
+            }
+        }
+    }
+    match checks.iter().filter(|check| check.state == State::Wrong).count() {
+        0 => Ok(()),
+        wrong => bail!("{wrong} things are wrong; enclaves will not start, or not answer"),
+    }
 }
 
 fn told(outcome: Result<()>) -> ExitCode {

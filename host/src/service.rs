@@ -73,7 +73,7 @@ pub(crate) async fn serve(run: Run) -> Result<()> {
         ended = relaying => Ended::Failed(ended.context("the listener").err()),
         failed = services.failed() => Ended::Failed(Some(failed)),
         gone = keepers.gone() => Ended::Failed(Some(gone.into())),
-        () = replacing.run(&mut signals.hangup) => Ended::Now,
+        () = replacing.run(&mut signals.replace) => Ended::Now,
         _ = signals.interrupt.recv() => Ended::Now,
         _ = signals.terminate.recv() => Ended::Drain,
     };
@@ -115,7 +115,7 @@ async fn drain(pool: &Pool, patience: Duration, signals: &mut Signals, json: boo
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    hangup: Signal,
+    replace: Signal,
     /// A log that grows into a limit on the size of files is a full disk, and no reason to be killed.
     _file_size: Signal,
 }
@@ -125,7 +125,7 @@ impl Signals {
         Ok(Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
+            replace: signal(SignalKind::user_defined1())?,
             _file_size: signal(SignalKind::from_raw(SIGXFSZ))?,
         })
     }
@@ -162,7 +162,8 @@ impl Keepers {
         while let Some(kept) = self.tasks.join_next().await {
             if let Ok(Err(given_up)) = kept {
                 if !self.tasks.is_empty() {
-                    let value = json!({ "enclave": given_up.number, "given_up": given_up.to_string() });
+                    let value =
+                        json!({ "enclave_number": given_up.number, "given_up": given_up.to_string() });
                     say(self.json, &value, &format!("{given_up}; it is given up, the others go on"));
                 }
                 last = Some(given_up);
@@ -194,9 +195,9 @@ struct Replacing<'a> {
 }
 
 impl Replacing<'_> {
-    /// At each SIGHUP; returns never.
-    async fn run(self, hangup: &mut Signal) {
-        while hangup.recv().await.is_some() {
+    /// At each SIGUSR1; returns never.
+    async fn run(self, replace: &mut Signal) {
+        while replace.recv().await.is_some() {
             for (member, orders) in self.pool.members().iter().zip(&self.orders) {
                 let number = member.number;
                 if !self.one(member, orders).await {
@@ -232,21 +233,26 @@ impl Services {
     fn serve<F>(
         &mut self,
         enclaves: &[Enclave],
-        (port, what): (u32, &'static str),
+        (number, what): (u32, &'static str),
         each: impl Fn(Box<dyn adyton_host::enclave::Stream>, usize) -> F + Send + Clone + 'static,
     ) -> Result<()>
     where
         F: Future<Output = io::Result<()>> + Send + 'static,
     {
-        for port in Port::listen(enclaves, port).context(what)? {
+        for port in Port::listen(enclaves, number).context(what)? {
             let each = each.clone();
             self.0.spawn(async move {
                 loop {
-                    let (stream, number) = match port.accept().await {
+                    let (stream, whose) = match port.accept().await {
                         Ok(accepted) => accepted,
+                        // Nothing depends on metrics. Where descriptors have run out, the next try fails too.
+                        Err(_) if number == METRICS_PORT => {
+                            tokio::time::sleep(Duration::from_secs(1)).await;
+                            continue;
+                        }
                         Err(e) => return anyhow::Error::from(e).context(what),
                     };
-                    let serving = each(stream, number);
+                    let serving = each(stream, whose);
                     tokio::spawn(async move {
                         if let Err(e) = serving.await {
                             eprintln!("adyton-host: {what}: {e}");

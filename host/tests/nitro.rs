@@ -129,3 +129,37 @@ async fn an_enclave_that_is_no_longer_listed_has_ended() {
     let stopped = running.stop().await;
     assert!(matches!(stopped, Err(LaunchError::Nitro(NitroError::Failed("terminate-enclave", _)))));
 }
+
+/// The real program on a made-up instance: everything is as it should be, and then one thing is not.
+#[test]
+fn doctor_ends_with_0_where_all_is_well_and_with_1_where_something_is_wrong() {
+    let fake = Fake::new("doctor", &[("describe-enclaves.out", "[]")]);
+    let root = fake.0.join("root");
+    for (file, text) in [
+        ("dev/nitro_enclaves", ""),
+        ("dev/vsock", ""),
+        ("sys/module/nitro_enclaves/parameters/ne_cpus", "2-3"),
+        ("etc/nitro_enclaves/allocator.yaml", "memory_mib: 2048"),
+        ("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "1024"),
+        ("sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "1024"),
+        ("run/chrony/chronyd.pid", "1"),
+    ] {
+        let path = root.join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let doctor = |memory: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_adyton-host"));
+        command.args(["doctor", "--json", "--memory-mib", memory, "--root"]).arg(&root);
+        let output = command.arg("--nitro-cli").arg(fake.0.join("nitro-cli")).output().unwrap();
+        let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code(), said["checks"].as_array().unwrap().clone())
+    };
+    let (code, checks) = doctor("2048");
+    assert_eq!(code, Some(0), "{checks:?}");
+    assert!(checks.iter().all(|check| check["state"] == "good" || check["state"] == "skipped"), "{checks:?}");
+    let (code, checks) = doctor("4096");
+    let wrong: Vec<&str> =
+        checks.iter().filter(|c| c["state"] == "wrong").map(|c| c["name"].as_str().unwrap()).collect();
+    assert_eq!((code, wrong), (Some(1), vec!["allocator", "hugepages"]));
+}

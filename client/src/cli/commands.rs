@@ -216,7 +216,10 @@ fn shown(
 }
 
 /// What is demanded, and until when the demand holds.
-fn policy(anchor: &TrustAnchor, enclave: &Enclave) -> Result<(Policy, Option<Timestamp>), Failure> {
+pub(super) fn policy(
+    anchor: &TrustAnchor,
+    enclave: &Enclave,
+) -> Result<(Policy, Option<Timestamp>), Failure> {
     let key_exchange =
         if enclave.demands.classical { KeyExchange::HybridOrClassical } else { KeyExchange::HybridOnly };
     let endorsement = enclave.demands.endorsement.as_deref().map(read_endorsement).transpose()?;

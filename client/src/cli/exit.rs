@@ -118,6 +118,16 @@ impl Failure {
         )
     }
 
+    /// What happened.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What to do; where to look if nothing better is known.
+    pub fn advice(&self) -> &str {
+        if self.advice.is_empty() { "`adyton verify` shows each step" } else { self.advice }
+    }
+
     /// Tells the failure on standard error (as JSON if asked for); returns its exit code.
     pub fn report(&self, json: bool) -> ExitCode {
         if json {

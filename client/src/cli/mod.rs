@@ -6,6 +6,7 @@ mod approve;
 mod audit;
 mod commands;
 mod corpus;
+mod doctor;
 pub mod exit;
 mod ingest;
 mod kms;
@@ -164,6 +165,10 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+    /// Look for what usually goes wrong on this side, and say what to do: exit code 1 if something is wrong.
+    #[command(after_help = "Example:\n  adyton doctor --enclave 127.0.0.1:8443 --reference reference.json \
+                            --measurements target/eif/pcrs.json --kms-policy key-policy.json")]
+    Doctor(Box<doctor::Doctor>),
     /// Print a completion script for a shell.
     Completions {
         /// Which shell.
@@ -398,6 +403,7 @@ async fn dispatch(anchor: &TrustAnchor, cli: Cli) -> Result<(), Failure> {
         Command::Release { model, name, encoder, policy, out } => {
             commands::release(&model, &name, encoder.files().as_ref(), &policy, &out, json)
         }
+        Command::Doctor(doctor) => doctor::run(anchor, *doctor, json).await,
         Command::Protect { folder, out } => protect::protect(&folder, &out, json),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "adyton", &mut std::io::stdout());

@@ -7,8 +7,10 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod documents;
 mod helm;
 mod systemd;
+mod terraform;
 
 use std::path::PathBuf;
 use std::process::{Command, Output};

@@ -105,7 +105,7 @@ async fn all_are_replaced_one_after_the_other_and_nobody_loses_an_answer() {
     until(&world, "adyton_host_enclave_ready", |ready| ready == [1, 1]).await;
     let before = world.descendants("adyton-sim-enclave").unwrap();
     let host = world.host().id();
-    signal(host, Signal::HUP);
+    signal(host, Signal::USR1);
     let mut answered = 0;
     while of_each(&world, "adyton_host_enclave_starts_total").await != [2, 2] {
         ask(&world, &session(&world).await, &question(4)).await.expect("an answer was lost");
