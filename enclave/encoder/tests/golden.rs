@@ -106,7 +106,7 @@ fn rows_are_one_for_each_token_and_of_all_layers_the_vector() {
     let mut mean = vec![0f32; encoder.width()];
     rows.iter().for_each(|row| mean.iter_mut().zip(row).for_each(|(mean, x)| *mean += x));
     let length = mean.iter().map(|x| x * x).sum::<f32>().sqrt();
-    let vector = encoder.embed(&mut work, &[text.clone()]).unwrap().remove(0);
+    let vector = encoder.embed(&mut work, std::slice::from_ref(&text)).unwrap().remove(0);
     let cosine: f32 = mean.iter().zip(vector.elements()).map(|(a, b)| a / length * b).sum();
     assert!(cosine > 0.9999, "{cosine}");
     let middle = encoder.rows(&mut work, &text, 4).unwrap();
