@@ -24,5 +24,6 @@ pub mod proxy;
 pub mod release;
 pub mod secret;
 pub mod session;
+pub mod statistics;
 pub mod status;
 pub mod token;

@@ -4,7 +4,8 @@ use crate::lease::Lease;
 use adyton_guardrail::Disclosed;
 use adyton_wire::channel::Channel;
 use adyton_wire::control::{
-    Account, Action, Decision, Denial, GrantId, RequestId, Screened, ToSentinel, ToWorker, Token, Told, Wish,
+    Account, Action, Decision, Denial, GrantId, NoStatistic, RequestId, Screened, Statistic, ToSentinel,
+    ToWorker, Token, Told, Wish,
 };
 use adyton_wire::lookup::{Lookup, SignedLookup};
 use adyton_wire::stores::Password;
@@ -233,6 +234,7 @@ enum Waiting {
     Receipt(oneshot::Sender<Option<Vec<u8>>>),
     People(oneshot::Sender<Result<Told, Denial>>),
     Disclosed(oneshot::Sender<bool>),
+    Statistic(oneshot::Sender<Result<Statistic, NoStatistic>>),
 }
 
 /// The worker's end of the control channel.
@@ -354,6 +356,21 @@ impl Gate {
         self.ask(Waiting::People, |id| ToSentinel::People { id, token, attested, wish }).await
     }
 
+    /// Asks for a release of a metric, for so many thousandths of epsilon.
+    ///
+    /// # Errors
+    /// The outer error if the sentinel is gone, the inner one if it says no.
+    pub async fn statistic(
+        &self,
+        asker: Asker,
+        (metric, purpose): (String, String),
+        epsilon_milli: u32,
+    ) -> Result<Result<Statistic, NoStatistic>, Silent> {
+        let Asker { token, attested, .. } = asker;
+        let message = |id| ToSentinel::Statistic { id, token, attested, metric, purpose, epsilon_milli };
+        self.ask(Waiting::Statistic, message).await
+    }
+
     async fn decide(&self, asker: Asker, action: Action) -> Result<(Decision, Option<OwnedFd>), Silent> {
         let Asker { token, attested, session } = asker;
         self.ask(Waiting::Decision, |id| ToSentinel::Ask { id, token, attested, session, action }).await
@@ -440,6 +457,11 @@ async fn listen(
                 if let Waiting::Disclosed(sender) = w {
                     // Whoever asked may have hung up.
                     let _ = sender.send(allowed);
+                }
+            }),
+            ToWorker::Statistic(id, told) => answer(&waiting, id, |w| {
+                if let Waiting::Statistic(sender) = w {
+                    let _ = sender.send(told);
                 }
             }),
             ToWorker::People(id, told) => answer(&waiting, id, |w| {

@@ -49,6 +49,8 @@ pub enum ToWorker {
     People(RequestId, Result<Told, Denial>),
     /// The answer to [`ToSentinel::Disclose`]: whether the text may leave.
     Disclosed(RequestId, bool),
+    /// The answer to [`ToSentinel::Statistic`]: figures with noise in them.
+    Statistic(RequestId, Result<Statistic, NoStatistic>),
 }
 
 /// From the worker to the sentinel.
@@ -139,6 +141,68 @@ pub enum ToSentinel {
         /// What the worker saw.
         account: Account,
     },
+    /// Asks for a release of a metric, which costs.
+    Statistic {
+        /// Repeated in the answer.
+        id: RequestId,
+        /// The client's bearer token, unread.
+        token: Token,
+        /// As in [`ToSentinel::Ask`].
+        attested: bool,
+        /// The metric's name.
+        metric: String,
+        /// The declared purpose.
+        purpose: String,
+        /// What it may cost, in thousandths of epsilon.
+        epsilon_milli: u32,
+    },
+}
+
+/// A release of a metric: all that the sentinel tells of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Statistic {
+    /// Its name.
+    pub metric: String,
+    /// Number of the ledger's entry that paid for it.
+    pub number: u64,
+    /// What it cost, taken alone.
+    pub epsilon: f64,
+    /// The delta at which epsilon counts.
+    pub delta: f64,
+    /// What was spent of this boot's budget so far, and the budget.
+    pub spent: (f64, f64),
+    /// From the day of the release before, or of the start, to today, in days since 1970.
+    pub days: (u64, u64),
+    /// The figures.
+    pub rows: Vec<StatisticRow>,
+}
+
+/// One figure of a [`Statistic`], and between what the true one lies with 95 % by the noise.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatisticRow {
+    /// A bin, a rank, or what the figure is.
+    pub label: String,
+    /// The figure.
+    pub value: f64,
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+/// Why there is no release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NoStatistic {
+    /// He may not, or it cannot be recorded.
+    Denied(Denial),
+    /// No such metric is declared.
+    UnknownMetric,
+    /// Not a price.
+    Price,
+    /// The budget does not allow it.
+    Exhausted,
+    /// There was no noise to be had. What was spent stays spent.
+    NoNoise,
 }
 
 /// A bearer token. `Debug` prints its length.

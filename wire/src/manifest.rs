@@ -27,7 +27,7 @@ pub const MAX_WEIGHTS: u64 = 8 << 30;
 pub const MAX_ENCODER: u64 = 256 << 20;
 
 /// The files of a policy pack, all required. Nothing else belongs to one.
-pub const POLICY_FILES: [&str; 13] = [
+pub const POLICY_FILES: [&str; 14] = [
     "adyton.cedarschema",
     "policies.cedar",
     "contexts.toml",
@@ -35,6 +35,7 @@ pub const POLICY_FILES: [&str; 13] = [
     "behaviour.toml",
     "tools.toml",
     "stores.toml",
+    "telemetry.toml",
     "approvers.json",
     "guardrails.toml",
     "protected.json",

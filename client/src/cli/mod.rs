@@ -18,6 +18,7 @@ mod screen;
 mod show;
 mod show_policy;
 mod status;
+mod telemetry;
 
 use crate::release::EncoderFiles;
 use crate::session::Target;
@@ -104,6 +105,10 @@ enum Command {
                             Exit codes: 0 shown, or ended by Ctrl-C; 3 with --once, if the enclave is not online; 4 if \
                             nothing answers at first.")]
     Status(status::Status),
+    /// Show a statistic that leaves the enclave with noise in it, and what it cost.
+    #[command(after_help = "Example:\n  adyton telemetry purposes --epsilon 0.25 --enclave 127.0.0.1:8443 \
+                            --reference reference.json --token-file analyst.token")]
+    Telemetry(telemetry::Telemetry),
     /// Decide, as a person, about requests that wait for persons.
     #[command(subcommand)]
     Approve(approve::Approve),
@@ -377,6 +382,7 @@ async fn dispatch(anchor: &TrustAnchor, cli: Cli) -> Result<(), Failure> {
         Command::Receipt(receipt) => receipt::run(anchor, &receipt, json),
         Command::Audit(audit) => audit::run(anchor, &audit, json),
         Command::Status(status) => status::run(&status, json).await,
+        Command::Telemetry(asked) => telemetry::run(anchor, &asked, json).await,
         Command::Approve(approve) => approve::approve(anchor, approve, json).await,
         Command::Operate(operate) => approve::operate(anchor, operate, json).await,
         Command::Provision(what) => provision::provision(anchor, what, json).await,

@@ -205,6 +205,32 @@ impl DecisionPoint {
         self.0.truth(&resource, "outside").unwrap_or(true)
     }
 
+    /// Whether `principal` may have a release of a metric for so many thousandths of epsilon.
+    ///
+    /// # Errors
+    /// [`Refusal`]
+    pub fn may_release(
+        &self,
+        principal: &Principal,
+        metric: &str,
+        purpose: &str,
+        epsilon_milli: u32,
+        moment: Moment,
+    ) -> Result<(), Refusal> {
+        if purpose.is_empty() || purpose.len() > MAX_PURPOSE {
+            return Err(Refusal::Bounds);
+        }
+        let question = Question {
+            principal: facts(principal),
+            action: "ReleaseTelemetry".to_owned(),
+            resource: Resource { kind: "Metric".to_owned(), id: metric.to_owned() },
+            purpose: purpose.to_owned(),
+            amounts: amounts(&[("epsilon_milli", epsilon_milli)]),
+            situation: situation(moment),
+        };
+        self.permit(&question).map(|_permit| ())
+    }
+
     /// Whether `principal` may see what waits for persons, and vote on `hold` (its name in hexadecimal, or `state`).
     ///
     /// # Errors

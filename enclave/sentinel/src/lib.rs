@@ -31,6 +31,7 @@ pub mod release;
 pub mod sections;
 pub mod stores;
 pub mod supervisor;
+pub mod telemetry;
 pub mod token;
 pub mod tools;
 pub mod transport;

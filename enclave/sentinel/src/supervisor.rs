@@ -11,7 +11,7 @@
 //! - When the worker ends, every client's socket ends with it: nobody else holds one.
 
 use crate::audit::event::Event;
-use crate::desk::{Asked, Desk, Due, Found};
+use crate::desk::{Asked, Desk, Due, Found, Paid, WantedStatistic};
 use crate::egress;
 use crate::notary::Notary;
 use crate::release::Release;
@@ -19,7 +19,7 @@ use crate::transport::{Accepted, Listener, Transport};
 use crate::watch::LESSONS;
 use adyton_attestation::binding::{EXPORTER_LEN, Role, SessionBinding, spki_sha384};
 use adyton_wire::channel::{self, Channel, ChannelError};
-use adyton_wire::control::{Decision, Denial, Screened, ToSentinel, ToWorker};
+use adyton_wire::control::{Decision, Denial, NoStatistic, Screened, ToSentinel, ToWorker};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -307,6 +307,14 @@ impl Supervisor {
                 self.reflect(worker).await?;
                 return worker.send(&ToWorker::People(id, told), &[]).await;
             }
+            ToSentinel::Statistic { id, token, attested, metric, purpose, epsilon_milli } => {
+                let wanted = WantedStatistic { metric, purpose, epsilon_milli };
+                let paid = self.desk.borrow_mut().pay(&token, attested, &wanted);
+                match paid {
+                    Ok(paid) => self.release_when_kept(worker, id, paid),
+                    Err(why) => return worker.send(&ToWorker::Statistic(id, Err(why)), &[]).await,
+                }
+            }
             ToSentinel::Called { grant, bytes, came } => self.desk.borrow_mut().called(grant, bytes, came),
             ToSentinel::Disclose { id, grant, passages } => {
                 let allowed = self.desk.borrow_mut().disclose(grant, &passages);
@@ -365,6 +373,21 @@ impl Supervisor {
             let sockets: Vec<BorrowedFd<'_>> = socket.iter().map(OwnedFd::as_fd).collect();
             // If the worker is gone, the main loop sees it.
             let _ = channel.send(&ToWorker::Decision(id, decision), &sockets).await;
+        });
+    }
+
+    /// Releases a metric once the entry of what it costs is on the host's disk. What is not kept is spent all the same.
+    fn release_when_kept(&self, worker: &Worker, id: u64, paid: Paid) {
+        let (desk, channel) = (Rc::clone(&self.desk), Rc::clone(&worker.channel));
+        let log = desk.borrow().log().clone();
+        tokio::task::spawn_local(async move {
+            let released = if log.kept_now(paid.entry).await {
+                desk.borrow_mut().statistic(paid)
+            } else {
+                log.refuse();
+                Err(NoStatistic::Denied(Denial::AuditUnavailable))
+            };
+            let _ = channel.send(&ToWorker::Statistic(id, released), &[]).await;
         });
     }
 

@@ -10,6 +10,7 @@
 //! | `POST /v1/embeddings` | evidence given, a token | OpenAI's vectors, and a receipt |
 //! | `PUT /adyton/v1/collections/{collection}/documents` | the same | how many passages were written |
 //! | `GET /adyton/v1/state`, `holds`, `holds/{hold}` | evidence given, an approver's token | the state; what waits for persons |
+//! | `POST /adyton/v1/statistics` | evidence given, a token | a release of a metric, with noise in it |
 //! | `POST /adyton/v1/ballots` | the same | how many ballots are missing |
 
 pub mod embeddings;
@@ -18,6 +19,7 @@ pub mod error;
 pub mod openai;
 mod people;
 mod secrets;
+mod statistics;
 pub(crate) mod tools;
 
 use crate::answer::{Body, whole};
@@ -57,6 +59,7 @@ pub async fn route(house: &Arc<House>, session: &Session, request: Request<Incom
         },
         (&Method::POST, "/v1/chat/completions") => chat(house, session, request).await,
         (&Method::POST, "/v1/embeddings") => embeddings(house, session, request).await,
+        (&Method::POST, "/adyton/v1/statistics") => statistics::release(house, session, request).await,
         (&Method::POST, "/adyton/v1/ballots") => people::ballot(house, session, request).await,
         (&Method::POST, "/adyton/v1/secrets/key") => secrets::key(house, session, request).await,
         (&Method::POST, "/adyton/v1/secrets") => secrets::take(house, session, request).await,

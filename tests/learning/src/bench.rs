@@ -77,7 +77,7 @@ pub fn print() -> Result<()> {
     Head::new(2049).trained(&examples, 1, 0.5, &mut dice)?;
     let epoch = start.elapsed().as_secs_f64();
     println!(
-        "| a local epoch over {} examples of {}, one core | {epoch:.3} s | 60 s |",
+        "| a local epoch over {} examples of {}, features ready, one core | {epoch:.3} s | 60 s |",
         examples.len(),
         texts.origin
     );

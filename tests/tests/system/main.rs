@@ -22,6 +22,7 @@ mod retrieval;
 mod strangers;
 mod sudden_death;
 mod support;
+mod telemetry;
 mod tools;
 mod verification;
 mod worker;

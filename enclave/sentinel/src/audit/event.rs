@@ -111,6 +111,26 @@ pub enum Event<'a> {
         /// Why not.
         denial: Denial,
     },
+    /// A release of a metric was paid for.
+    Spent {
+        /// For whom.
+        principal: [u8; 32],
+        /// Which metric.
+        metric: &'a str,
+        /// The ledger's entry.
+        entry: &'a [u8],
+        /// How many entries the ledger has with it.
+        number: u64,
+        /// Their digest.
+        chain: [u8; 32],
+    },
+    /// A release was asked for and not given.
+    Unspent {
+        /// To whom, if the token held.
+        principal: Option<[u8; 32]>,
+        /// Why not: a code.
+        code: &'static str,
+    },
     /// A principal was shut out.
     Quarantined {
         /// Who.
@@ -256,6 +276,17 @@ impl Event<'_> {
             Event::Unheard { principal, denial } => {
                 ("unheard", *principal, vec![text("code", code(*denial))])
             }
+            Event::Spent { principal, metric, entry, number: at, chain } => (
+                "spent",
+                Some(*principal),
+                vec![
+                    text("metric", metric),
+                    bytes("entry", entry),
+                    number("number", *at),
+                    bytes("chain", chain),
+                ],
+            ),
+            Event::Unspent { principal, code } => ("unspent", *principal, vec![text("code", code)]),
             Event::Quarantined { principal } => ("quarantined", Some(*principal), Vec::new()),
             Event::State { epoch, offline } => {
                 let offline = text("offline", offline.unwrap_or_default());

@@ -9,7 +9,9 @@
 
 mod approve;
 mod seal;
+mod statistics;
 pub use seal::Found;
+pub use statistics::{Paid, Wanted as WantedStatistic};
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +32,7 @@ use crate::people::{Now, People};
 use crate::release::Release;
 use crate::sections::{Chosen, Sections, SectionsError};
 use crate::stores::{self, StoresError, Vault};
+use crate::telemetry::{Source, Telemetry, TelemetryError};
 use crate::token::{Issuers, IssuersError, Principal};
 use crate::tools::{Tools, ToolsError};
 use crate::watch::{Request, SettingsError, Watch};
@@ -71,6 +74,9 @@ pub enum DeskError {
     /// The protected documents, or the limits of what is told of them, were refused.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The metrics were refused.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
     /// The sections of the guardrail settings were refused.
     #[error(transparent)]
     Sections(#[from] SectionsError),
@@ -99,6 +105,7 @@ pub struct Desk {
     vault: Vault,
     sections: Sections,
     ledger: Ledger,
+    telemetry: Telemetry,
     lookups: Lookups,
     sessions: Sessions,
     /// The worker's process must end.
@@ -198,6 +205,7 @@ impl Desk {
             sections: Sections::parse(&release.text("guardrails.toml"))?,
             ledger: Ledger::new(&release.text("protected.json"), &release.text("guardrails.toml"))?,
             lookups: Lookups::new().ok_or(DeskError::Randomness)?,
+            telemetry: Telemetry::parse(&release.text("telemetry.toml"), clock.now())?,
             sessions: Sessions::default(),
             kill: false,
             false_grants: 0,
@@ -489,6 +497,9 @@ impl Desk {
             self.give_back(hold);
             return Err(Denial::AuditUnavailable);
         };
+        if kind == Kind::Answer {
+            self.telemetry.observe_word(Source::Purpose, &principal, purpose(action), now.time);
+        }
         self.sessions.add(asked.session, self.labels(action));
         Ok((decision, Some(Due { entry: placed.index, reach: reach.filter(|_| connects) })))
     }

@@ -9,6 +9,7 @@ use super::{Desk, Entry};
 use crate::grants::{Granted, Kind};
 use crate::ledger::Told;
 use crate::people::standing::Reason;
+use crate::telemetry::Source;
 use crate::watch;
 use adyton_attestation::receipt::{ReceiptBody, Status};
 use adyton_wire::control::{Account, GrantId, MAX_DISCLOSED, MAX_VERDICTS, MAX_WORD, Screened};
@@ -62,6 +63,10 @@ impl Desk {
         if account.verdicts.len() > MAX_VERDICTS || !account.verdicts.iter().all(short) {
             return Err("verdicts out of bounds");
         }
+        if granted.kind == Kind::Answer {
+            let took = now.duration_since(granted.since);
+            self.telemetry.answered(&granted.pseudonym, &account, took, self.clock.now());
+        }
         let (sequence, principal) = (self.next_sequence, granted.pseudonym);
         let entry = Entry::Receipt { principal, grant: granted.entry, sequence, account: &account };
         let logged = self.log.append(&entry).ok_or("the log takes no more")?;
@@ -97,6 +102,9 @@ impl Desk {
             self.grants.consume(grant, Instant::now())
         {
             watch::screened(&mut event, screened);
+            if screened.findings > 0 {
+                self.telemetry.observe(Source::Blocked, &pseudonym, 1, self.clock.now());
+            }
             self.observe(&event);
             self.give_back(hold);
             self.log.append(&Entry::Returned { principal: pseudonym, grant: entry });

@@ -19,6 +19,9 @@ const DAY: u64 = 24 * 3600 * 1000;
 /// Principals quarantined that take the AI offline, as `list` has it.
 const MOST: usize = 3;
 
+const TELEMETRY: &str = "[budget]\nepsilon = 1.0\ndelta = 0.000001\n[[metric]]\nname = \"purposes\"\nof = \"purpose\"\n\
+                         shape = \"histogram\"\nbins = [\"general\", \"other\"]\nper_day = 5\n";
+
 fn issuer() -> Ed25519KeyPair {
     Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap()
 }
@@ -53,6 +56,7 @@ fn release(more: &str) -> Release {
         ("guardrails.toml", include_str!("../../../policy/guardrails.toml").to_owned()),
         ("stores.toml", include_str!("../../../policy/stores.toml").to_owned()),
         ("protected.json", include_str!("../../../policy/protected.json").to_owned()),
+        ("telemetry.toml", TELEMETRY.to_owned()),
         ("issuers.json", issuers.to_string()),
         ("auditors.json", "[]".to_owned()),
     ];
@@ -285,4 +289,51 @@ fn one_no_is_final_also_where_no_policy_wants_a_person_any_more() {
     assert_eq!(ask(&mut desk, &zoe), Decision::Denied(Denial::Declined));
     desk.release(grant, adyton_wire::control::Screened::default());
     assert_eq!(ask(&mut desk, &zoe), Decision::Denied(Denial::Declined));
+}
+
+#[test]
+fn a_statistic_is_for_whom_the_policy_permits_it_and_within_the_budget() {
+    use adyton_wire::control::{Denial, NoStatistic};
+    let mut desk = desk();
+    for who in 0..30 {
+        let decided = ask(&mut desk, &token(&format!("user{who}"), &["chat"], START));
+        assert!(matches!(decided, Decision::Granted { .. }), "{decided:?}");
+    }
+    let wanted = |metric: &str, epsilon_milli| WantedStatistic {
+        metric: metric.into(),
+        purpose: "telemetry".into(),
+        epsilon_milli,
+    };
+    let analyst = token("zoe", &["analyst"], START);
+    let denied = |denial| Some(NoStatistic::Denied(denial));
+    for (token, metric, milli, why) in [
+        (&Token(Vec::new()), "purposes", 100, denied(Denial::TokenAbsent)),
+        (&token("ann", &["chat"], START), "purposes", 100, denied(Denial::Forbidden)),
+        (&analyst, "purposes", 501, denied(Denial::Forbidden)),
+        (&analyst, "purposes", 0, Some(NoStatistic::Price)),
+        (&analyst, "prompts", 100, Some(NoStatistic::UnknownMetric)),
+    ] {
+        let before = desk.log.next();
+        assert_eq!(desk.pay(token, false, &wanted(metric, milli)).err(), why, "{metric} {milli}");
+        assert_eq!(desk.log.next(), before + 1, "each refusal is an entry");
+    }
+    let before = desk.log.next();
+    let paid = desk.pay(&analyst, false, &wanted("purposes", 500)).unwrap();
+    assert_eq!(paid.entry, before, "the price is in the log before there is a figure");
+    let statistic = desk.statistic(paid).unwrap();
+    assert_eq!((statistic.number, statistic.rows.len()), (1, 2));
+    // One observation of each; noise of 43 with a chance of one in 10^9 to be beyond 270.
+    assert!((statistic.rows[0].value - 30.0).abs() < 270.0 && statistic.spent.0 <= 1.0, "{statistic:?}");
+    let mut more = 0;
+    let why = loop {
+        match desk.pay(&analyst, false, &wanted("purposes", 400)) {
+            Ok(_unused) => more += 1,
+            Err(why) => break why,
+        }
+    };
+    // What was paid and not used is spent all the same.
+    assert!(why == NoStatistic::Exhausted && (1..8).contains(&more), "{why:?} {more}");
+    desk.take_offline(Reason::Principals);
+    let why = desk.pay(&analyst, false, &wanted("purposes", 1)).err();
+    assert_eq!(why, denied(Denial::Offline));
 }
