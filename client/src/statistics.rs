@@ -23,8 +23,8 @@ pub struct Statistic {
     pub spent: f64,
     /// The boot's budget.
     pub budget: f64,
-    /// First and last day of which something is in it, in days since 1970; none if nothing was counted.
-    pub days: Option<[u64; 2]>,
+    /// From the day of the release before, or of the start, to the day of this one, in days since 1970.
+    pub days: [u64; 2],
     /// The figures.
     pub rows: Vec<Row>,
 }

@@ -171,8 +171,8 @@ pub struct Statistic {
     pub delta: f64,
     /// What was spent of this boot's budget so far, and the budget.
     pub spent: (f64, f64),
-    /// First and last day of which something is in it, in days since 1970.
-    pub days: Option<(u64, u64)>,
+    /// From the day of the release before, or of the start, to today, in days since 1970.
+    pub days: (u64, u64),
     /// The figures.
     pub rows: Vec<StatisticRow>,
 }

@@ -67,10 +67,10 @@ fn show(statistic: &Statistic) {
 }
 
 fn title(statistic: &Statistic) -> String {
-    let days = match statistic.days {
-        Some([first, last]) if first == last => "of one day".to_owned(),
-        Some([first, last]) => format!("of {} days", last.saturating_sub(first) + 1),
-        None => "nothing was counted".to_owned(),
+    let [first, last] = statistic.days;
+    let days = match last.saturating_sub(first) + 1 {
+        1 => "of one day".to_owned(),
+        days => format!("of {days} days"),
     };
     format!(
         "{}, {days}: epsilon {:.3} at delta {:e}; {:.3} of {:.3} are spent in this boot",

@@ -38,7 +38,7 @@ fn paid(ledger: &mut Ledger, collector: &Collector, metric: usize, sigma: f64) -
 
 /// Two thousand principals, five observations each.
 fn filled() -> Collector {
-    let mut collector = Collector::new(declared()).unwrap();
+    let mut collector = Collector::new(declared(), 100).unwrap();
     for who in 0..2000u32 {
         let mut principal = [0; 32];
         principal[..4].copy_from_slice(&who.to_be_bytes());
@@ -53,7 +53,7 @@ fn filled() -> Collector {
 
 fn release(collector: &mut Collector, ledger: &mut Ledger, metric: usize, sigma: f64, seed: u64) -> Release {
     let spend = paid(ledger, collector, metric, sigma);
-    collector.release(metric, spend, &mut Seeded::new(seed)).unwrap()
+    collector.release(metric, spend, 100, &mut Seeded::new(seed)).unwrap()
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn figures_are_near_the_truth_and_error_bars_hold_it() {
         let mut collector = filled();
         for (at, truth) in truth.iter().enumerate() {
             let release = release(&mut collector, &mut ledger, at, 4.0, seed);
-            assert_eq!(release.days(), Some((100, 100)));
+            assert_eq!(release.days(), (100, 100));
             for (row, truth) in release.rows().iter().zip(*truth) {
                 within += usize::from(row.low <= *truth && *truth <= row.high);
                 all += 1;
@@ -81,7 +81,7 @@ fn figures_are_near_the_truth_and_error_bars_hold_it() {
 
 #[test]
 fn one_principal_adds_no_more_than_the_bound_in_a_day() {
-    let mut collector = Collector::new(declared()).unwrap();
+    let mut collector = Collector::new(declared(), 100).unwrap();
     for _ in 0..1000 {
         collector.observe(&[1; 32], 0, 0, 100);
         collector.observe(&[1; 32], 1, u32::MAX, 100);
@@ -96,26 +96,30 @@ fn one_principal_adds_no_more_than_the_bound_in_a_day() {
     // A release does not give the bound back, and has nothing in common with the next one.
     collector.observe(&[1; 32], 0, 0, 100);
     let again = release(&mut collector, &mut ledger, 0, 0.1, 2);
-    assert!(again.rows()[0].value.abs() <= 4.0 && again.days().is_none(), "{again:?}");
+    assert!(again.rows()[0].value.abs() <= 4.0 && again.days() == (100, 100), "{again:?}");
     collector.observe(&[1; 32], 0, 0, 101);
-    assert_eq!(release(&mut collector, &mut ledger, 0, 0.1, 3).days(), Some((101, 101)));
+    let next = release(&mut collector, &mut ledger, 0, 0.1, 3);
+    assert_eq!(next.days(), (100, 101), "from the release before, whenever there was something");
+    // Whether anything was observed is not told.
+    let mut nobody = Collector::new(declared(), 100).unwrap();
+    assert_eq!(release(&mut nobody, &mut ledger, 0, 0.2, 1).days(), (100, 100));
 }
 
 #[test]
 fn a_price_pays_for_one_metric_and_one_use_only() {
     let (mut collector, mut ledger) = (filled(), ledger());
     let spend = paid(&mut ledger, &collector, 0, 1.0);
-    let wrong = collector.release(1, spend, &mut Seeded::new(1));
+    let wrong = collector.release(1, spend, 100, &mut Seeded::new(1));
     assert_eq!(wrong, Err(ReleaseError::Mismatch));
     let (mechanism, subject) = collector.price(0, 1.0).unwrap();
     let other_use = ledger.reserve(Use::Learning, &mechanism, subject).unwrap().recorded();
-    assert_eq!(collector.release(0, other_use, &mut Seeded::new(1)), Err(ReleaseError::Mismatch));
+    assert_eq!(collector.release(0, other_use, 100, &mut Seeded::new(1)), Err(ReleaseError::Mismatch));
     // A declaration that differs in anything is another one.
     let mut wider = declared();
     wider[0].per_day = 11;
-    let mut wider = Collector::new(wider).unwrap();
+    let mut wider = Collector::new(wider, 100).unwrap();
     let spend = paid(&mut ledger, &collector, 0, 1.0);
-    assert_eq!(wider.release(0, spend, &mut Seeded::new(1)), Err(ReleaseError::Mismatch));
+    assert_eq!(wider.release(0, spend, 100, &mut Seeded::new(1)), Err(ReleaseError::Mismatch));
     assert!(collector.price(99, 1.0).is_none());
 }
 
@@ -135,12 +139,12 @@ fn declarations_out_of_bounds_are_refused() {
     ];
     for (wrong, why) in cases {
         let expected = why(wrong.name.clone());
-        assert_eq!(Collector::new(vec![wrong]).err(), Some(expected));
+        assert_eq!(Collector::new(vec![wrong], 0).err(), Some(expected));
     }
     let twice = vec![metric("a", Shape::Count, 1), metric("a", Shape::Sum { most: 1 }, 1)];
-    assert_eq!(Collector::new(twice).err(), Some(MetricError::Name("a".to_owned())));
+    assert_eq!(Collector::new(twice, 0).err(), Some(MetricError::Name("a".to_owned())));
     let many = (0..65).map(|n| metric(&format!("m{n}"), Shape::Count, 1)).collect();
-    assert_eq!(Collector::new(many).err(), Some(MetricError::Many));
+    assert_eq!(Collector::new(many, 0).err(), Some(MetricError::Many));
 }
 
 /// Differencing: two releases that differ in one principal. Whoever sees both guesses whether he was there.
@@ -152,14 +156,15 @@ fn differencing_two_releases_finds_a_principal_only_where_there_is_no_noise() {
             let there = trial % 2 == 0;
             let mut counts = [0.0; 2];
             for (with, count) in counts.iter_mut().enumerate() {
-                let mut collector = Collector::new(declared()).unwrap();
+                let mut collector = Collector::new(declared(), 100).unwrap();
                 let others = (0..50u8).map(|who| [who; 32]);
                 let him = (with == 1 && there).then_some([255; 32]);
                 for principal in others.chain(him) {
                     (0..10).for_each(|_| collector.observe(&principal, 0, 0, 100));
                 }
                 let fresh = paid(&mut ledger, &collector, 0, sigma);
-                let release = collector.release(0, fresh, &mut Seeded::new(trial * 2 + with as u64)).unwrap();
+                let release =
+                    collector.release(0, fresh, 100, &mut Seeded::new(trial * 2 + with as u64)).unwrap();
                 *count = release.rows()[0].value;
             }
             right += usize::from((counts[1] - counts[0] > 5.0) == there);

@@ -152,7 +152,7 @@ impl Telemetry {
     ///
     /// # Errors
     /// [`TelemetryError`]
-    pub fn parse(text: &str) -> Result<Telemetry, TelemetryError> {
+    pub fn parse(text: &str, now: Timestamp) -> Result<Telemetry, TelemetryError> {
         let file: File = toml::from_str(text).map_err(|e| TelemetryError::Syntax(placed(text, &e)))?;
         let budget = match file.budget {
             Some(budget) => budget,
@@ -165,7 +165,7 @@ impl Telemetry {
         let limits = Limits { epsilon: budget.epsilon, delta: budget.delta, uses };
         // Of this boot: what was counted in another one is gone with it.
         let ledger = Ledger::open(limits, &[], &Anchor::genesis(&limits)).map_err(TelemetryError::Budget)?;
-        Ok(Telemetry { sources, collector: Collector::new(metrics)?, ledger })
+        Ok(Telemetry { sources, collector: Collector::new(metrics, now.as_millis() / DAY_MS)?, ledger })
     }
 
     /// Counts a number.
@@ -218,10 +218,10 @@ impl Telemetry {
     ///
     /// # Errors
     /// [`NoStatistic::NoNoise`]
-    pub fn release(&mut self, priced: Priced) -> Result<Statistic, NoStatistic> {
+    pub fn release(&mut self, priced: Priced, now: Timestamp) -> Result<Statistic, NoStatistic> {
         let spend = priced.reservation.recorded();
         let mut random = SystemRandom::default();
-        let released = self.collector.release(priced.metric, spend, &mut random);
+        let released = self.collector.release(priced.metric, spend, now.as_millis() / DAY_MS, &mut random);
         let released = released.map_err(|_| NoStatistic::NoNoise)?;
         let row = |row: &adyton_learning::telemetry::Row| StatisticRow {
             label: row.label.clone(),
@@ -246,21 +246,22 @@ impl Telemetry {
 mod tests {
     use super::*;
 
+    const NOW: Timestamp = Timestamp::from_secs(86_400 * 9);
     const METRIC: &str = "[budget]\nepsilon = 1.0\ndelta = 0.000001\n[[metric]]\nname = \"a\"\nof = \"purpose\"\n\
                           shape = \"histogram\"\nbins = [\"x\", \"other\"]\nper_day = 5\n";
 
     #[test]
     fn the_shipped_file_counts_nothing_and_its_examples_are_good() {
         let shipped = include_str!("../../policy/telemetry.toml");
-        let mut empty = Telemetry::parse(shipped).unwrap();
+        let mut empty = Telemetry::parse(shipped, NOW).unwrap();
         assert_eq!(empty.price("answers", 100).unwrap_err(), NoStatistic::UnknownMetric);
         let shown: String = shipped
             .lines()
             .skip(1)
             .map(|line| line.trim_start_matches(['#', ' ']).to_owned() + "\n")
             .collect();
-        assert_eq!(Telemetry::parse(&shown).unwrap().sources.len(), 3);
-        assert!(Telemetry::parse("").unwrap().sources.is_empty());
+        assert_eq!(Telemetry::parse(&shown, NOW).unwrap().sources.len(), 3);
+        assert!(Telemetry::parse("", NOW).unwrap().sources.is_empty());
     }
 
     #[test]
@@ -274,29 +275,29 @@ mod tests {
             ("of = \"purpose\"", "of = \"answers\"", "does not suit"),
             ("[budget]\nepsilon = 1.0\ndelta = 0.000001\n", "", "metrics need a budget"),
         ] {
-            let found = Telemetry::parse(&METRIC.replace(from, to)).unwrap_err().to_string();
+            let found = Telemetry::parse(&METRIC.replace(from, to), NOW).unwrap_err().to_string();
             assert!(found.starts_with("telemetry.toml: ") && found.contains(said), "{to}: {found}");
         }
     }
 
     #[test]
     fn releases_add_up_until_the_budget_is_spent() {
-        let mut telemetry = Telemetry::parse(METRIC).unwrap();
+        let mut telemetry = Telemetry::parse(METRIC, NOW).unwrap();
         for who in 0..40u8 {
             for _ in 0..10 {
-                telemetry.observe_word(Source::Purpose, &[who; 32], "x", Timestamp::from_secs(86_400 * 9));
+                telemetry.observe_word(Source::Purpose, &[who; 32], "x", NOW);
             }
         }
         assert_eq!(telemetry.price("a", 0).unwrap_err(), NoStatistic::Price);
         let priced = telemetry.price("a", 500).unwrap();
-        let statistic = telemetry.release(priced).unwrap();
+        let statistic = telemetry.release(priced, NOW).unwrap();
         let [x, other] = statistic.rows.as_slice() else { panic!("{statistic:?}") };
         // Five of each principal; noise of about 45 with which 95 % lie within 88.
         assert!((x.value - 200.0).abs() < 300.0 && other.value.abs() < 300.0, "{statistic:?}");
-        assert!((statistic.epsilon - 0.5).abs() < 1e-6 && statistic.days == Some((9, 9)));
+        assert!((statistic.epsilon - 0.5).abs() < 1e-6 && statistic.days == (9, 9));
         let mut released = 1;
         while let Ok(priced) = telemetry.price("a", 200) {
-            telemetry.release(priced).unwrap();
+            telemetry.release(priced, NOW).unwrap();
             released += 1;
         }
         assert!((3..20).contains(&released), "{released}");

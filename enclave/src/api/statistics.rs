@@ -77,7 +77,7 @@ fn shown(statistic: &Statistic) -> Value {
         "delta": statistic.delta,
         "spent": statistic.spent.0,
         "budget": statistic.spent.1,
-        "days": statistic.days.map(|(first, last)| [first, last]),
+        "days": [statistic.days.0, statistic.days.1],
         "rows": rows.collect::<Vec<_>>(),
     })
 }

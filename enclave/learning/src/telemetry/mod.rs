@@ -9,6 +9,7 @@
 //! Promises
 //! - A [`Release`] has one maker, which takes a [`Spend`](crate::ledger::Spend) for exactly this metric, by value.
 //! - Nothing else can be read of a [`Collector`]: neither cells, nor how many principals it has seen.
+//! - A release tells nothing but figures with noise in them: not even whether there was an observation.
 //! - What goes beyond a metric's bounds is clamped or left out; memory is bounded.
 //! - What was released is forgotten, so that two releases of one metric have no observation in common.
 //!

@@ -36,7 +36,7 @@ pub struct Release {
     number: u64,
     epsilon: f64,
     sigma: f64,
-    days: Option<(u64, u64)>,
+    days: (u64, u64),
     rows: Vec<Row>,
 }
 
@@ -61,9 +61,9 @@ impl Release {
         self.sigma
     }
 
-    /// First and last day of which something is in it, in days since the epoch. None if nothing was observed: that much is
-    /// told, and a metric that is declared but never observed has nothing to protect.
-    pub fn days(&self) -> Option<(u64, u64)> {
+    /// From the day of the release before (or of the start) to the day of this one, in days since the epoch. Whether anything was
+    /// observed on them it does not tell.
+    pub fn days(&self) -> (u64, u64) {
         self.days
     }
 
@@ -94,7 +94,7 @@ impl Collector {
         Some((Mechanism::Gaussian { rate: 1.0, sigma, steps: 1 }, declared.digest()))
     }
 
-    /// Releases what was observed of a metric since its last release.
+    /// Releases what was observed of a metric from its last release to today, in days since the epoch.
     ///
     /// # Errors
     /// [`ReleaseError`]
@@ -102,20 +102,21 @@ impl Collector {
         &mut self,
         metric: usize,
         spend: Spend,
+        today: u64,
         random: &mut dyn Random,
     ) -> Result<Release, ReleaseError> {
         let declared = self.metrics().get(metric).ok_or(ReleaseError::Unknown)?;
         if spend.purpose() != Use::Telemetry || *spend.subject() != declared.digest() {
             return Err(ReleaseError::Mismatch);
         }
-        let (declared, window) = self.take(metric).ok_or(ReleaseError::Unknown)?;
+        let (declared, window, to) = self.take(metric, today).ok_or(ReleaseError::Unknown)?;
         let noised = noise(declared, &window, spend.sigma(), random)?;
         Ok(Release {
             metric: declared.name.clone(),
             number: spend.number(),
             epsilon: spend.epsilon(),
             sigma: spend.sigma(),
-            days: window.from.map(|from| (from, window.to)),
+            days: (window.from, to),
             rows: rows(declared, &noised),
         })
     }

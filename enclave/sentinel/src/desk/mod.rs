@@ -205,7 +205,7 @@ impl Desk {
             sections: Sections::parse(&release.text("guardrails.toml"))?,
             ledger: Ledger::new(&release.text("protected.json"), &release.text("guardrails.toml"))?,
             lookups: Lookups::new().ok_or(DeskError::Randomness)?,
-            telemetry: Telemetry::parse(&release.text("telemetry.toml"))?,
+            telemetry: Telemetry::parse(&release.text("telemetry.toml"), clock.now())?,
             sessions: Sessions::default(),
             kill: false,
             false_grants: 0,

@@ -88,7 +88,7 @@ impl Desk {
     /// # Errors
     /// [`NoStatistic::NoNoise`]
     pub fn statistic(&mut self, paid: Paid) -> Result<Statistic, NoStatistic> {
-        self.telemetry.release(paid.priced)
+        self.telemetry.release(paid.priced, self.clock.now())
     }
 }
 
