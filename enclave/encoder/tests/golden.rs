@@ -86,7 +86,8 @@ fn what_is_too_long_is_said_and_nothing_is_cut() {
     let long = "word ".repeat(511);
     assert_eq!(encoder.tokens(&long).unwrap_err(), EncodeError::TooLong { found: 513, limit: 512 });
     // In halves all of it is there: 511 words, and two ends of each half.
-    let halves: Vec<usize> = encoder.parts(&long).unwrap().iter().map(adyton_encoder::Tokens::count).collect();
+    let halves: Vec<usize> =
+        encoder.parts(&long).unwrap().iter().map(adyton_encoder::Tokens::count).collect();
     assert!(halves.len() == 2 && halves.iter().sum::<usize>() >= 511 + 4, "{halves:?}");
     let fits = encoder.tokens(&"word ".repeat(510)).unwrap();
     let mut work = Workspace::new(encoder, 512, 1).unwrap();

@@ -1,10 +1,10 @@
 //! What is looked for in a whole text of the input, after what hides was taken out of it.
 
 use crate::canonical::Canonical;
-use crate::injection::{self, second};
+use crate::injection;
 use crate::input::{Guardrail, ROUNDS};
 use crate::language::language;
-use crate::meaning::Unread;
+use crate::meaning::{Unread, scores};
 use crate::personal::{self, Names, Restore};
 use crate::secrets;
 use crate::settings::{Action, AttackHandling, Handling, Kinds};
@@ -70,19 +70,16 @@ impl Guardrail {
 }
 
 impl Guardrail {
-    /// Whether a text is an attack: by its n-grams, and where there is an encoder, by what it means.
+    /// Whether a text is an attack by its n-grams, or data that gives orders, where there is an encoder.
     fn judge_attack(&self, role: Role, text: &Text, handling: AttackHandling, verdict: &mut Verdict) {
         let text = text.expose();
         let reader = self.senses.as_ref().map(|senses| &senses.reader);
-        let score = match reader {
-            Some(reader) if role != Role::Data => second::score(text, reader),
-            _ => Ok(injection::score(text)),
-        };
+        let score = injection::score(text);
         let orders = match reader {
-            Some(reader) if role == Role::Data => second::orders(text, reader).map(Some),
+            Some(reader) if role == Role::Data => scores::orders(text, reader).map(Some),
             _ => Ok(None),
         };
-        let (Ok(score), Ok(orders)) = (score, orders) else {
+        let Ok(orders) = orders else {
             return verdict.note(UNREAD, Action::Block);
         };
         verdict.score = verdict.score.max(score.percent());
@@ -101,7 +98,7 @@ impl Guardrail {
             return;
         }
         let score = self.senses.as_ref().ok_or(Unread);
-        match score.and_then(|senses| second::manners(text.expose(), &senses.reader)) {
+        match score.and_then(|senses| scores::manners(text.expose(), &senses.reader)) {
             Ok(score) => {
                 action_on(score, handling).into_iter().for_each(|a| verdict.note("inappropriate", a))
             }

@@ -5,8 +5,8 @@ use crate::table::{Line, share};
 use crate::train::features::Eyes;
 use crate::train::{Dice, grammar, orders};
 use adyton_guardrail::injection::model::Model;
-use adyton_guardrail::injection::{self, Score, second};
-use adyton_guardrail::meaning::Reader;
+use adyton_guardrail::injection::{self, Score};
+use adyton_guardrail::meaning::{Reader, scores};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -83,27 +83,23 @@ impl Judge {
         Ok(Judge(Some(Reader::of(eyes).context("the shipped heads were trained with another encoder")?)))
     }
 
-    fn score(&self, text: &str, attack: bool) -> Result<Scored> {
-        let score = match &self.0 {
-            Some(reader) => second::score(text, reader)?,
-            None => injection::score(text),
-        };
-        Ok(Scored::from(score, attack))
-    }
-
     /// As data is judged.
     fn data(&self, text: &str, attack: bool) -> Result<Scored> {
         let first = Scored::from(injection::score(text), attack);
         match &self.0 {
-            Some(reader) => Ok(first.or(Scored::from(second::orders(text, reader)?, attack))),
+            Some(reader) => Ok(first.or(Scored::from(scores::orders(text, reader)?, attack))),
             None => Ok(first),
         }
     }
+}
 
-    fn rows(&self, name: &str) -> Result<Vec<Scored>> {
-        let rows: Vec<Row> = data::rows(name)?;
-        rows.iter().map(|row| self.score(&row.text, row.label)).collect()
-    }
+fn score(text: &str, attack: bool) -> Scored {
+    Scored::of(&injection::SHIPPED, text, attack)
+}
+
+fn scored(name: &str) -> Result<Vec<Scored>> {
+    let rows: Vec<Row> = data::rows(name)?;
+    Ok(rows.iter().map(|row| score(&row.text, row.label)).collect())
 }
 
 /// The chance that an attack scores higher than a harmless text.
@@ -175,13 +171,13 @@ pub fn of_two_kinds(what: &str, rows: &[Scored], f1_to_beat: &'static str) -> Ve
 ///
 /// # Errors
 /// If the data is absent.
-pub fn measure(judge: &Judge) -> Result<Vec<Line>> {
+pub fn measure() -> Result<Vec<Line>> {
     let mut lines = Vec::new();
-    let mut deepset = judge.rows("eval/deepset_prompt_injections/test.jsonl")?;
+    let mut deepset = scored("eval/deepset_prompt_injections/test.jsonl")?;
     lines.extend(of_two_kinds("deepset, test (116)", &deepset, "0.924"));
-    deepset.extend(judge.rows("eval/deepset_prompt_injections/train.jsonl")?);
+    deepset.extend(scored("eval/deepset_prompt_injections/train.jsonl")?);
     lines.extend(of_two_kinds("deepset, all (662)", &deepset, ""));
-    let neuralchemy = judge.rows("eval/neuralchemy_prompt_injection/core_test.jsonl")?;
+    let neuralchemy = scored("eval/neuralchemy_prompt_injection/core_test.jsonl")?;
     lines.extend(of_two_kinds("neuralchemy core, test (942)", &neuralchemy, "0.969 (AUC 0.995)"));
     for (what, file, to_beat) in [
         ("NotInject (339 harmless)", "notinject", "87.3 %"),
@@ -189,12 +185,11 @@ pub fn measure(judge: &Judge) -> Result<Vec<Line>> {
         ("BIPIA's attacks without a document (125)", "bipia_attacks", ""),
         ("PIGuard's validation rows (144)", "valid144", ""),
     ] {
-        let rows = judge.rows(&format!("eval/notinject_piguard/{file}.jsonl"))?;
+        let rows = scored(&format!("eval/notinject_piguard/{file}.jsonl"))?;
         let right =
             |point| share(rows.iter().filter(|row| row.flagged(point) == row.attack).count(), rows.len());
         lines.push(Line::new("right", what, at_both(right), to_beat));
     }
-    lines.extend(in_documents(judge)?);
     Ok(lines)
 }
 
@@ -206,7 +201,10 @@ struct InDocument {
 
 /// BIPIA's attacks of the evaluation in its mails, of which those that nothing was learned from, and those mails without; and
 /// passages of finance, law, medicine and news, where nothing is to be found.
-fn in_documents(judge: &Judge) -> Result<Vec<Line>> {
+///
+/// # Errors
+/// If the data is absent.
+pub fn in_documents(judge: &Judge) -> Result<Vec<Line>> {
     let attacks: Vec<InDocument> = data::rows("eval/notinject_piguard/bipia_attacks.jsonl")?;
     let mails: Vec<serde_json::Value> = data::rows("train/bipia/email_train.jsonl")?;
     let mails: Vec<&str> = mails
@@ -254,7 +252,7 @@ fn in_documents(judge: &Judge) -> Result<Vec<Line>> {
 ///
 /// # Errors
 /// If the data is absent.
-pub fn by_length(judge: &Judge) -> Result<Vec<Line>> {
+pub fn by_length() -> Result<Vec<Line>> {
     let mut texts: Vec<String> = Vec::new();
     for name in [
         "notinject_piguard/wildguard_benign",
@@ -276,7 +274,7 @@ pub fn by_length(judge: &Judge) -> Result<Vec<Line>> {
                 text.push('\n');
             }
             text.truncate(text.floor_char_boundary(length));
-            judge.score(&text, false)
+            Ok(score(&text, false))
         });
         let rows: Vec<Scored> = joined.collect::<Result<_>>()?;
         Ok(Line::new(
@@ -293,22 +291,20 @@ pub fn by_length(judge: &Judge) -> Result<Vec<Line>> {
 ///
 /// # Errors
 /// If the data is absent.
-pub fn by_language(judge: &Judge) -> Result<Vec<Line>> {
+pub fn by_language() -> Result<Vec<Line>> {
     let rows: Vec<serde_json::Value> = data::rows("eval/langid_lingua/sentences.jsonl")?;
     let mut of: BTreeMap<&str, Vec<Scored>> = BTreeMap::new();
     let shown = ["en", "de", "fr", "es", "it", "pt", "nl", "ru", "zh", "ja", "ar"];
-    // An encoder takes its time: with it, those that are shown are read.
-    let wanted = |language: &str| judge.0.is_none() || shown.contains(&language);
-    for row in rows.iter().filter(|row| wanted(row["lang"].as_str().unwrap_or_default())) {
+    for row in &rows {
         let (text, language) =
             (row["text"].as_str().unwrap_or_default(), row["lang"].as_str().unwrap_or_default());
-        let scored = judge.score(text, false)?;
+        let scored = score(text, false);
         of.entry(language).or_default().push(scored);
-        of.entry("all that were read").or_default().push(scored);
+        of.entry("all 75").or_default().push(scored);
     }
     let line = |language: &&str| {
         let rows = of.get(language).map_or(&[][..], Vec::as_slice);
         Line::new("false alarms", format!("sentences, {language}"), flagged(rows, false), "1 %")
     };
-    Ok(["all that were read"].iter().chain(&shown).map(line).collect())
+    Ok(["all 75"].iter().chain(&shown).map(line).collect())
 }

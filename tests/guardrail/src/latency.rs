@@ -90,7 +90,11 @@ fn with_encoder() -> Result<Vec<Line>> {
 /// If the data is absent.
 pub fn measure() -> Result<Vec<Line>> {
     let shipped = guardrail(SHIPPED)?;
-    let everything = guardrail(&SHIPPED.replace("\"pass\"", "\"redact\""))?;
+    let everything = guardrail(
+        &SHIPPED
+            .replace("\"pass\"", "\"redact\"")
+            .replace("inappropriate = \"redact\"", "inappropriate = \"pass\""),
+    )?;
     // Expressions are compiled when they are first needed.
     for text in texts(6000)? {
         screening(&everything, &text);

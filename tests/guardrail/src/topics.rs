@@ -5,8 +5,7 @@ use crate::table::{Line, share};
 use crate::train::Dice;
 use crate::train::features::Eyes;
 use crate::train::orders::unseen_manners;
-use adyton_guardrail::injection::second;
-use adyton_guardrail::meaning::Reader;
+use adyton_guardrail::meaning::{Reader, scores};
 use adyton_guardrail::{Known, Topic};
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -111,7 +110,7 @@ pub fn manners() -> Result<Vec<Line>> {
     let judged = |texts: &[String]| -> Result<([usize; 2], Vec<f32>)> {
         let (mut flagged, mut values) = ([0, 0], Vec::new());
         for text in texts {
-            let score = second::manners(text, &reader)?;
+            let score = scores::manners(text, &reader)?;
             flagged[0] += usize::from(score.is_attack());
             flagged[1] += usize::from(score.is_suspected());
             values.push(score.value);

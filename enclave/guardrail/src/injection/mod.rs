@@ -1,7 +1,7 @@
 //! Prompt injection and jailbreaks: text that tries to be an order where it should be data, or to argue rules away.
 //!
 //! A linear model over hashed n-grams scores windows of the text as it is and as it looks without its disguises; the
-//! highest score counts, against a threshold for its length. With an encoder, [`second`] judges what is in doubt. How it was trained and how often it is wrong: `docs/guardrails.md`.
+//! highest score counts, against a threshold for its length. How it was trained and how often it is wrong: `docs/guardrails.md`.
 //!
 //! Promises
 //! - Time is linear in the text and its views, whose number and size are bounded.
@@ -14,7 +14,6 @@
 
 pub mod features;
 pub mod model;
-pub mod second;
 
 use crate::canonical::{Canonical, Layer};
 use features::{Places, normalised, windows};
@@ -66,46 +65,19 @@ pub fn score(text: &str) -> Score {
 
 /// Scores a text with any model.
 pub fn score_with(model: &Model, text: &str) -> Score {
-    let Seen { value, characters, .. } = Seen::by(model, text);
-    Score { value, threshold: model.threshold(characters) }
-}
-
-/// What a linear model sees of a text.
-#[derive(Clone, Debug)]
-pub struct Seen {
-    /// The highest log odds of any window of any view.
-    pub value: f32,
-    /// That window, normalised.
-    pub window: Zeroizing<String>,
-    /// Characters of the text.
-    pub characters: usize,
-}
-
-impl Seen {
-    /// Looks at a text with a model.
-    pub fn by(model: &Model, text: &str) -> Seen {
-        let canonical = Canonical::of(text);
-        let mut places = Places::default();
-        let mut seen =
-            Seen { value: f32::NEG_INFINITY, window: Zeroizing::default(), characters: text.chars().count() };
-        let mut scan = |text: &str| {
-            let normalised = Zeroizing::new(normalised(text));
-            for window in windows(&normalised) {
-                let value = model.score(places.of(window));
-                if value > seen.value {
-                    seen.value = value;
-                    seen.window = Zeroizing::new(window.iter().collect());
-                }
-            }
-        };
-        scan(canonical.folded());
-        for view in canonical.decoded().filter(|view| view.text.expose().len() >= SHORTEST_VIEW) {
-            // Of the whole text read otherwise, only what is higher is news; a decoded run is a text of its own.
-            debug_assert!(view.layer != Layer::Raw);
-            scan(view.text.expose());
-        }
-        seen
+    let canonical = Canonical::of(text);
+    let mut places = Places::default();
+    let mut highest = |text: &str| {
+        let normalised = Zeroizing::new(normalised(text));
+        windows(&normalised).map(|window| model.score(places.of(window))).fold(f32::NEG_INFINITY, f32::max)
+    };
+    let mut value = highest(canonical.folded());
+    for view in canonical.decoded().filter(|view| view.text.expose().len() >= SHORTEST_VIEW) {
+        // Of the whole text read otherwise, only what is higher is news; a decoded run is a text of its own.
+        debug_assert!(view.layer != Layer::Raw);
+        value = value.max(highest(view.text.expose()));
     }
+    Score { value, threshold: model.threshold(text.chars().count()) }
 }
 
 #[cfg(test)]

@@ -17,17 +17,14 @@ pub const HIDDEN: usize = 96;
 const PROBED: usize = 16;
 /// How much they may differ: kernels round, another encoder is far off.
 const SLACK: f32 = 0.02;
-/// Numbers of a file that are no weights: version, thresholds, doubts, probe, and three of each unit, and the bias.
-const NUMBERS: usize = 1 + 3 * LENGTHS.len() + PROBED + 3 * HIDDEN + 1;
+/// Numbers of a file that are no weights: version, thresholds, probe, and three of each unit, and the bias.
+const NUMBERS: usize = 1 + 2 * LENGTHS.len() + PROBED + 3 * HIDDEN + 1;
 
 /// The heads that are shipped.
 #[expect(clippy::expect_used, reason = "weights that are compiled in; a test reads them")]
-pub static SHIPPED: LazyLock<[Head; 3]> = LazyLock::new(|| {
-    let files: [&[u8]; 3] = [
-        include_bytes!("../../data/injection-head.bin"),
-        include_bytes!("../../data/orders-head.bin"),
-        include_bytes!("../../data/inappropriate-head.bin"),
-    ];
+pub static SHIPPED: LazyLock<[Head; 2]> = LazyLock::new(|| {
+    let files: [&[u8]; 2] =
+        [include_bytes!("../../data/orders-head.bin"), include_bytes!("../../data/inappropriate-head.bin")];
     files.map(|file| Head::read(file).expect("weights that a test reads"))
 });
 
@@ -38,8 +35,6 @@ pub struct Head {
     pub version: u32,
     /// By length of text.
     pub thresholds: [Threshold; LENGTHS.len()],
-    /// From which score of the first tier on this head is asked, by length of text.
-    pub doubts: [f32; LENGTHS.len()],
     probe: [f32; PROBED],
     scale: [f32; HIDDEN],
     bias: [f32; HIDDEN],
@@ -91,7 +86,6 @@ impl Head {
         let mut head = Head {
             version: u32::from_le_bytes(*version),
             thresholds,
-            doubts: [0.0; LENGTHS.len()],
             probe: [0.0; PROBED],
             scale: [0.0; HIDDEN],
             bias: [0.0; HIDDEN],
@@ -99,8 +93,7 @@ impl Head {
             out_bias: 0.0,
             weights: weights.iter().map(|byte| i8::from_le_bytes([*byte])).collect(),
         };
-        let lists: [&mut [f32]; 5] =
-            [&mut head.doubts, &mut head.probe, &mut head.scale, &mut head.bias, &mut head.out];
+        let lists: [&mut [f32]; 4] = [&mut head.probe, &mut head.scale, &mut head.bias, &mut head.out];
         for number in lists.into_iter().flatten() {
             *number = next()?;
         }
@@ -111,8 +104,7 @@ impl Head {
     /// As [`Head::read`] reads it.
     pub fn write(&self) -> Vec<u8> {
         let thresholds = self.thresholds.iter().flat_map(|threshold| [threshold.attack, threshold.suspicion]);
-        let lists: [&[f32]; 6] =
-            [&self.doubts, &self.probe, &self.scale, &self.bias, &self.out, &[self.out_bias]];
+        let lists: [&[f32]; 5] = [&self.probe, &self.scale, &self.bias, &self.out, &[self.out_bias]];
         let numbers = thresholds.chain(lists.into_iter().flatten().copied()).flat_map(f32::to_le_bytes);
         let weights = self.weights.iter().flat_map(|weight| weight.to_le_bytes());
         MAGIC.iter().copied().chain(self.version.to_le_bytes()).chain(numbers).chain(weights).collect()
@@ -132,7 +124,6 @@ impl Head {
         Head {
             version,
             thresholds: [Threshold::default(); LENGTHS.len()],
-            doubts: [f32::MIN; LENGTHS.len()],
             probe: kept,
             scale,
             bias: fitted.bias,
@@ -172,10 +163,5 @@ impl Head {
         crate::injection::model::of_length(&self.thresholds, characters)
             .copied()
             .unwrap_or(Threshold { attack: f32::MIN, suspicion: f32::MIN })
-    }
-
-    /// From which score of the first tier on texts of so many characters are in doubt.
-    pub fn doubt(&self, characters: usize) -> f32 {
-        crate::injection::model::of_length(&self.doubts, characters).copied().unwrap_or(f32::MIN)
     }
 }

@@ -10,6 +10,7 @@
 
 pub mod head;
 pub mod pieces;
+pub mod scores;
 
 use std::fmt;
 use std::sync::Arc;

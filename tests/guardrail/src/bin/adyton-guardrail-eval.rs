@@ -5,21 +5,15 @@ use adyton_guardrail_eval::{injection, langid, latency, personal, secrets, table
 
 fn main() {
     let show = std::env::args().any(|argument| argument == "--show");
-    let alone = Judge::alone();
+    table::print("Prompt injection", injection::measure());
+    table::print("False alarms by length", injection::by_length());
+    table::print("False alarms by language", injection::by_language());
+    table::print("Data, n-grams alone", injection::in_documents(&Judge::alone()));
+    let with_encoder = Judge::with_encoder().and_then(|judge| injection::in_documents(&judge));
+    table::print("Data, with the encoder", with_encoder);
     table::print("Secrets", secrets::measure(show));
     table::print("Personal data", personal::measure(show));
     table::print("Language", langid::measure());
-    table::print("Prompt injection, n-grams alone", injection::measure(&alone));
-    let both = Judge::with_encoder();
-    let with = |measure: fn(&Judge) -> anyhow::Result<Vec<table::Line>>| match &both {
-        Ok(judge) => measure(judge),
-        Err(absent) => Err(anyhow::anyhow!("{absent:#}")),
-    };
-    table::print("Prompt injection, with the encoder", with(injection::measure));
-    table::print("False alarms by length, n-grams alone", injection::by_length(&alone));
-    table::print("False alarms by length, with the encoder", with(injection::by_length));
-    table::print("False alarms by language, n-grams alone", injection::by_language(&alone));
-    table::print("False alarms by language, with the encoder", with(injection::by_language));
     table::print("Topics", topics::measure());
     table::print("Inappropriate texts", topics::manners());
     table::print("Latency, one thread; of the encoder, all", latency::measure());

@@ -2,7 +2,7 @@
 //!
 //! `--without SOURCE` writes nothing: it leaves a source out, and prints how the model does on that.
 //!
-//! `--heads` trains the heads over the encoder instead, `--only NAME` one of them (`orders`, `inappropriate`, `injection`). What the
+//! `--heads` trains the heads over the encoder instead, `--only NAME` one of them (`orders`, `inappropriate`). What the
 //! encoder says of texts is kept in `target/guardrail-features`, so that a run that was stopped goes on.
 //!
 //! The same data and seed give the same file. Takes about a minute on one core.
@@ -58,12 +58,11 @@ fn train_heads() -> anyhow::Result<()> {
     let mut memory = Memory::open(&folder.join("target/guardrail-features"))?;
     let held = corpus::held()?;
     let only = std::env::args().skip_while(|argument| argument != "--only").nth(1);
-    let all: [(&str, Train); 3] =
-        [("orders", heads::orders), ("inappropriate", heads::manners), ("injection", heads::injection)];
+    let all: [(&str, Train); 2] = [("orders", heads::orders), ("inappropriate", heads::manners)];
     for (name, train) in all.into_iter().filter(|(name, _)| only.as_deref().is_none_or(|only| only == *name))
     {
         let (head, rows) = train(HEADS, SEED, &held, &mut memory)?;
-        println!("\n{name}: thresholds {:?}, doubts {:?}\n", head.thresholds, head.doubts);
+        println!("\n{name}: thresholds {:?}\n", head.thresholds);
         println!("| source | looked for | others |\n|---|---|---|");
         rows.iter().for_each(|(source, (yes, no))| println!("| {source} | {yes} | {no} |"));
         std::fs::write(folder.join(format!("enclave/guardrail/data/{name}-head.bin")), head.write())?;

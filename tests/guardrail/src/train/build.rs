@@ -18,10 +18,10 @@ const FITS: usize = 4;
 /// Harmless texts that may be taken for attacks when thresholds are set.
 const FALSE_ALARMS: f64 = 0.01;
 /// Sources that thresholds are set with by learning from all others.
-pub(super) const GROUPS: [&[&str]; 3] =
+const GROUPS: [&[&str]; 3] =
     [&["neuralchemy"], &["moderation", "surge"], &["banking77", "presidio_research", "tweets"]];
 /// Harmless texts of each group.
-pub(super) const EACH: usize = 2000;
+const EACH: usize = 2000;
 /// Texts of each length that are joined, and the longest, in bytes.
 const JOINED: usize = 600;
 /// See [`JOINED`].
@@ -70,7 +70,7 @@ pub fn train(version: u32, seed: u64, without: Option<&str>) -> Result<(Model, R
     let harmless: Vec<&str> =
         kept.iter().filter(|example| !example.attack).map(|example| example.text.as_str()).collect();
     let score = |texts: Vec<String>| texts.iter().map(|text| score_with(&model, text).value).collect();
-    let suspicions = rising(by_length(&harmless, JOINED, &mut dice).map(score));
+    let suspicions = rising(by_length(&harmless, &mut dice).map(score));
     let mut attacks = unseen(&examples, &mut dice).into_iter();
     let thresholds = suspicions.map(|suspicion| {
         let attack = attacks.next().unwrap_or(suspicion).max(suspicion);
@@ -94,7 +94,7 @@ fn counted(examples: &[Example]) -> BTreeMap<&'static str, (usize, usize)> {
 }
 
 /// Fits a model, not calibrated yet.
-pub(super) fn learn(version: u32, examples: &[&Example], dice: &mut Dice) -> Model {
+fn learn(version: u32, examples: &[&Example], dice: &mut Dice) -> Model {
     let attacks = examples.iter().filter(|example| example.attack).count();
     let ratio = attacks as f32 / (examples.len() - attacks).max(1) as f32;
     eprintln!("{attacks} attacks, {} harmless texts", examples.len() - attacks);
@@ -123,7 +123,7 @@ fn unseen(examples: &[Example], dice: &mut Dice) -> [f32; LENGTHS.len()] {
             examples.iter().filter(strange).map(|example| example.text.as_str()).collect();
         dice.shuffle(&mut texts);
         texts.truncate(EACH);
-        for (scores, texts) in scores.iter_mut().zip(by_length(&texts, JOINED, dice)) {
+        for (scores, texts) in scores.iter_mut().zip(by_length(&texts, dice)) {
             scores.extend(texts.iter().map(|text| score_with(&model, text).value));
         }
     }
@@ -131,7 +131,7 @@ fn unseen(examples: &[Example], dice: &mut Dice) -> [f32; LENGTHS.len()] {
 }
 
 /// Harmless texts of each length: those that are so long, and if they are few, others joined until they are.
-pub(super) fn by_length(texts: &[&str], joined_each: usize, dice: &mut Dice) -> [Vec<String>; LENGTHS.len()] {
+fn by_length(texts: &[&str], dice: &mut Dice) -> [Vec<String>; LENGTHS.len()] {
     let mut shorter = 0;
     LENGTHS.map(|longest| {
         let longest = longest.min(LONGEST);
@@ -139,7 +139,7 @@ pub(super) fn by_length(texts: &[&str], joined_each: usize, dice: &mut Dice) -> 
         shorter = longest;
         let fits = |text: &&&str| (least + 1..=longest).contains(&text.chars().count());
         let mut found: Vec<String> = texts.iter().filter(fits).map(|text| (*text).to_owned()).collect();
-        for _ in found.len()..if least == 0 { 0 } else { joined_each } {
+        for _ in found.len()..if least == 0 { 0 } else { JOINED } {
             found.push(joined(texts, least + (longest - least) / 4, longest, dice));
         }
         found

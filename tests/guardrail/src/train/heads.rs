@@ -1,29 +1,19 @@
 //! From rows to calibrated heads, which judge by what an encoder says.
 
 use super::Dice;
-use super::build::{self, EACH, GROUPS};
-use super::corpus::{self, Example};
 use super::dedup::Held;
 use super::features::Memory;
 use super::network::{self, Row};
 use super::orders::{self, Document};
-use adyton_guardrail::injection::features::{normalised, windows};
-use adyton_guardrail::injection::model::{LENGTHS, Model, Threshold};
-use adyton_guardrail::injection::{SHIPPED, Seen};
+use adyton_guardrail::injection::model::{LENGTHS, Threshold};
 use adyton_guardrail::meaning::head::Head;
 use anyhow::{Result, ensure};
 use std::collections::BTreeMap;
 
-/// Of harmless texts of sources that nothing was learned from: so many may be blocked, be suspected, or be in doubt.
+/// Of harmless texts of sources that nothing was learned from: so many may be blocked, or be suspected.
 const BLOCKED: f64 = 0.01;
 /// See [`BLOCKED`].
 const SUSPECTED: f64 = 0.05;
-/// See [`BLOCKED`].
-const DOUBTED: f64 = 0.4;
-/// One row in so many is learned from by the second tier: reading is what takes the time.
-const LEARNED: usize = 3;
-/// Texts of each length that are joined.
-const JOINED: usize = 200;
 /// Documents of each length that are made of the pieces of others.
 const MADE: usize = 2000;
 /// Parts of the harmless documents of data that thresholds are set with by learning from the others. There are too few kinds of
@@ -63,94 +53,9 @@ impl Scores {
     }
 }
 
-/// A window that is learned from.
-struct Window {
-    example: usize,
-    features: Vec<f32>,
-}
-
-/// Trains the second tier of prompt injection.
-///
-/// # Errors
-/// If data or the encoder is absent.
-pub fn injection(version: u32, seed: u64, held: &Held, memory: &mut Memory) -> Result<Trained> {
-    let mut dice = Dice::new(seed);
-    let mut examples = corpus::examples(&mut dice)?;
-    examples.retain(|example| !held.has(&example.text));
-    let linear: Vec<Example> = examples.clone();
-    examples.retain(|_| dice.below(LEARNED) == 0);
-    let mut counted = BTreeMap::new();
-    for example in &examples {
-        count(&mut counted, example.source, example.attack);
-    }
-    let mut learned = Vec::new();
-    for (at, example) in examples.iter().enumerate().filter(|(_, example)| !example.only_to_calibrate) {
-        for text in chosen(example, &mut dice) {
-            learned.push(Window { example: at, features: memory.of(&text)?.to_vec() });
-        }
-    }
-    let fit = |without: &[&str], dice: &mut Dice| {
-        let of = |window: &&Window| !without.contains(&examples[window.example].source);
-        let row = |window| row_of(window, &examples);
-        network::fit(&learned.iter().filter(of).map(row).collect::<Vec<_>>(), dice)
-    };
-    let probe = memory.probe()?;
-    let mut head = Head::quantised(version, &fit(&[], &mut dice), &probe);
-    let (mut first, mut seen) = (Scores::default(), Vec::new());
-    for group in GROUPS {
-        let kept = |example: &&Example| !example.only_to_calibrate && !group.contains(&example.source);
-        let model = build::learn(0, &linear.iter().filter(kept).collect::<Vec<_>>(), &mut dice);
-        let strange = Head::quantised(0, &fit(group, &mut dice), &probe);
-        for (length, texts) in strangers(&linear, group, &mut dice).into_iter().enumerate() {
-            for text in &texts {
-                let looked = Seen::by(&model, text);
-                first.0[length].push(looked.value);
-                seen.push((length, looked, strange.clone()));
-            }
-        }
-    }
-    head.doubts = first.reached(DOUBTED);
-    let mut both = Scores::default();
-    for (length, looked, strange) in seen {
-        let value = match looked.value < head.doubts[length] {
-            true => f32::MIN,
-            false => looked.value + strange.score(memory.of(&looked.window)?),
-        };
-        both.0[length].push(value);
-    }
-    head.thresholds = both.thresholds();
-    Ok((head, counted))
-}
-
 fn count(counted: &mut BTreeMap<&'static str, (usize, usize)>, source: &'static str, positive: bool) {
     let (yes, no) = counted.entry(source).or_default();
     *if positive { yes } else { no } += 1;
-}
-
-fn row_of<'a>(window: &'a Window, examples: &[Example]) -> Row<'a> {
-    Row { features: &window.features, positive: examples[window.example].attack, weight: 1.0 }
-}
-
-/// The window that the first tier suspects most; of a harmless text another one as well.
-fn chosen(example: &Example, dice: &mut Dice) -> Vec<String> {
-    let model: &Model = &SHIPPED;
-    let mut all = vec![Seen::by(model, &example.text).window.to_string()];
-    let text = normalised(&example.text);
-    let count = windows(&text).count();
-    if !example.attack && count > 1 {
-        all.extend(windows(&text).nth(dice.below(count)).map(|window| window.iter().collect()));
-    }
-    all.retain(|window: &String| !window.is_empty());
-    all
-}
-
-/// Harmless texts of a group, by length.
-fn strangers(examples: &[Example], group: &[&str], dice: &mut Dice) -> [Vec<String>; LENGTHS.len()] {
-    let strange = |example: &&Example| !example.attack && group.contains(&example.source);
-    let mut texts: Vec<&str> = examples.iter().filter(strange).map(|example| example.text.as_str()).collect();
-    dice.shuffle(&mut texts);
-    texts.truncate(EACH / 2);
-    build::by_length(&texts, JOINED, dice)
 }
 
 /// Trains the head for data.
