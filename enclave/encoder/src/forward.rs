@@ -145,12 +145,25 @@ impl Workspace {
         self.room
     }
 
-    fn wipe(&mut self) {
+    /// Whether nothing of a text is left in it.
+    pub fn is_wiped(&self) -> bool {
+        let floats = [&self.x, &self.delta, &self.qkv, &self.mixed, &self.inner];
+        floats.into_iter().all(|floats| floats.iter().all(|x| *x == 0.0))
+            && self.blocks.iter().all(|x| *x == 0)
+            && self.rows.is_wiped()
+            && self.inner_rows.is_wiped()
+    }
+
+    /// Wipes what a pass over `found` rows has written: to wipe all of a large workspace takes longer than a short text.
+    fn wipe(&mut self, found: usize) {
         let floats = [&mut self.x, &mut self.delta, &mut self.qkv, &mut self.mixed, &mut self.inner];
-        floats.into_iter().for_each(|floats| floats.as_mut_slice().zeroize());
+        for floats in floats {
+            let each = floats.len().checked_div(self.room).unwrap_or(0);
+            floats[..found * each].zeroize();
+        }
         self.blocks.as_mut_slice().zeroize();
-        self.rows.wipe();
-        self.inner_rows.wipe();
+        self.rows.wipe(found);
+        self.inner_rows.wipe(found);
         for scratch in &mut self.scratch {
             scratch.queries.as_mut_slice().zeroize();
             scratch.scores.as_mut_slice().zeroize();
@@ -174,14 +187,27 @@ impl Encoder {
         if found > work.room {
             return Err(EncodeError::TooMany { found, limit: work.room });
         }
+        let vectors = self
+            .pass(work, texts, found, self.weights.layers.len())
+            .and_then(|places| places.iter().map(|place| self.pool(work, place)).collect());
+        work.wipe(found);
+        vectors
+    }
+
+    /// Layers over the tokens of texts, `found` in all. Whatever comes of it, the workspace is to be wiped.
+    fn pass(
+        &self,
+        work: &mut Workspace,
+        texts: &[Tokens],
+        found: usize,
+        layers: usize,
+    ) -> Result<Vec<Place>, EncodeError> {
         let places = self.lay_out(work, texts)?;
-        for layer in &self.weights.layers {
+        for layer in self.weights.layers.iter().take(layers) {
             self.attention(work, &places, found, layer);
             self.feed_forward(work, found, layer);
         }
-        let vectors = places.iter().map(|place| self.pool(work, place)).collect();
-        work.wipe();
-        vectors
+        Ok(places)
     }
 
     /// The rows of one text after its first `layers` layers, or after all if there are no more: what is known of words and
@@ -194,13 +220,10 @@ impl Encoder {
         if found > work.room {
             return Err(EncodeError::TooMany { found, limit: work.room });
         }
-        let places = self.lay_out(work, std::slice::from_ref(text))?;
-        for layer in self.weights.layers.iter().take(layers) {
-            self.attention(work, &places, found, layer);
-            self.feed_forward(work, found, layer);
-        }
+        let passed = self.pass(work, std::slice::from_ref(text), found, layers);
         let values = Zeroizing::new(work.x[..found * width].to_vec());
-        work.wipe();
+        work.wipe(found);
+        passed?;
         match values.iter().all(|value| value.is_finite()) {
             true => Ok(Rows { values, width }),
             false => Err(EncodeError::NoVector),

@@ -115,6 +115,20 @@ fn rows_are_one_for_each_token_and_of_all_layers_the_vector() {
 }
 
 #[test]
+fn nothing_of_a_text_is_left_in_the_workspace() {
+    let Some(encoder) = encoder() else { return };
+    let mut work = Workspace::new(encoder, 512, 2).unwrap();
+    let text = |words: &str| encoder.tokens(words).unwrap();
+    // A long text, then a short one: only what a pass has written is wiped.
+    for texts in [vec![text(&"payment ".repeat(300)), text("due")], vec![text("Is it?")]] {
+        encoder.embed(&mut work, &texts).unwrap();
+        assert!(work.is_wiped());
+        encoder.rows(&mut work, &texts[0], 4).unwrap();
+        assert!(work.is_wiped());
+    }
+}
+
+#[test]
 fn near_in_meaning_is_near_in_angle() {
     let Some(encoder) = encoder() else { return };
     let mut work = Workspace::new(encoder, 512, 2).unwrap();

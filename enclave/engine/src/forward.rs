@@ -145,7 +145,7 @@ impl Workspace {
             [&mut self.x, &mut self.delta, &mut self.qkv, &mut self.mixed, &mut self.gates, &mut self.logits];
         floats.into_iter().for_each(|floats| floats.as_mut_slice().zeroize());
         for activations in [&mut self.normed, &mut self.mixed_rows, &mut self.gated, &mut self.last] {
-            activations.wipe();
+            activations.wipe(usize::MAX);
         }
         for scratch in &mut self.scratch {
             scratch.queries.as_mut_slice().zeroize();

@@ -87,18 +87,25 @@ impl Activations {
         });
     }
 
-    /// Overwrites all rows with zeros.
-    pub fn wipe(&mut self) {
-        for row in &mut self.rows {
+    /// Overwrites the first `count` rows with zeros, or all if there are no more.
+    pub fn wipe(&mut self, count: usize) {
+        for row in self.rows.iter_mut().take(count) {
             row.floats.as_mut_slice().zeroize();
             row.groups.fill(Group::default());
         }
     }
 }
 
+impl Activations {
+    /// Whether no row holds anything.
+    pub fn is_wiped(&self) -> bool {
+        self.rows.iter().all(|row| row.floats.iter().all(|x| *x == 0.0))
+    }
+}
+
 impl Drop for Activations {
     fn drop(&mut self) {
-        self.wipe();
+        self.wipe(usize::MAX);
     }
 }
 
