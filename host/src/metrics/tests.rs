@@ -149,7 +149,7 @@ fn the_page_says_what_was_counted() {
         ("adyton_enclave_state{state=\"offline\"}", 0.0),
         ("adyton_enclave_grants_total", 3.0),
         ("adyton_enclave_denials_total{code=\"token_absent\"}", 1.0),
-        ("adyton_enclave_denials_total{code=\"other\"}", 19.0),
+        ("adyton_enclave_denials_total{code=\"other\"}", 20.0),
         ("adyton_enclave_decision_seconds_bucket{le=\"0.00001\"}", 1.0),
         ("adyton_enclave_decision_seconds_bucket{le=\"+Inf\"}", 12.0),
         ("adyton_enclave_decision_seconds_sum", 1.5),

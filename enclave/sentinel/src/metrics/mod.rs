@@ -174,6 +174,7 @@ mod tests {
             Denial::AuditUnavailable,
             Denial::UnknownTool,
             Denial::UnknownCollection,
+            Denial::StoreLocked,
             Denial::Unreachable,
             Denial::Deferred,
             Denial::Declined,
