@@ -122,7 +122,8 @@ impl World {
         let lines = BufReader::new(host.stdout.take().context("the host's output")?);
         let emulator = plan.emulator.clone();
         let mut world = World { folder, host, lines, address: String::new(), metrics: None, emulator };
-        world.wait_until_up(plan.enclaves)?;
+        let up = world.wait_until_up(plan.enclaves);
+        up.map_err(|error| anyhow::anyhow!("before the enclave listened, {error}"))?;
         world.write_reference()?;
         Ok(world)
     }

@@ -64,7 +64,7 @@ impl Guardrails {
                 return Err(SettingsError::NoEncoder("it is required"));
             }
             if senses.is_none() && settings.input.needs_encoder() {
-                return Err(SettingsError::NoEncoder("topics, or inappropriate texts"));
+                return Err(SettingsError::NoEncoder("orders in data, topics, or inappropriate texts"));
             }
             Ok(Guardrail { senses: senses.clone(), ..Guardrail::new(settings, tokens.iter().cloned()) })
         };

@@ -27,7 +27,10 @@ impl Guardrail {
             Role::User | Role::Assistant => input.injection,
         };
         if handling != AttackHandling::Pass {
-            self.judge_attack(role, text, handling, verdict);
+            self.judge_attack(text, handling, verdict);
+        }
+        if role == Role::Data {
+            self.judge_orders(text, verdict);
         }
         if role == Role::User {
             self.judge_manners(text, verdict);
@@ -70,24 +73,27 @@ impl Guardrail {
 }
 
 impl Guardrail {
-    /// Whether a text is an attack by its n-grams, or data that gives orders, where there is an encoder.
-    fn judge_attack(&self, role: Role, text: &Text, handling: AttackHandling, verdict: &mut Verdict) {
-        let text = text.expose();
-        let reader = self.senses.as_ref().map(|senses| &senses.reader);
-        let score = injection::score(text);
-        let orders = match reader {
-            Some(reader) if role == Role::Data => scores::orders(text, reader).map(Some),
-            _ => Ok(None),
-        };
-        let Ok(orders) = orders else {
-            return verdict.note(UNREAD, Action::Block);
-        };
+    /// Whether a text is an attack by its n-grams.
+    fn judge_attack(&self, text: &Text, handling: AttackHandling, verdict: &mut Verdict) {
+        let score = injection::score(text.expose());
         verdict.score = verdict.score.max(score.percent());
         if let Some(action) = action_on(score, handling) {
             verdict.note("injection", action);
         }
-        if let Some(action) = orders.and_then(|score| action_on(score, handling)) {
-            verdict.note("orders_in_data", action);
+    }
+
+    /// Whether data orders or asks.
+    fn judge_orders(&self, text: &Text, verdict: &mut Verdict) {
+        let handling = self.detectors.settings.input.orders_in_data;
+        if handling == AttackHandling::Pass {
+            return;
+        }
+        let score = self.senses.as_ref().ok_or(Unread);
+        match score.and_then(|senses| scores::orders(text.expose(), &senses.reader)) {
+            Ok(score) => {
+                action_on(score, handling).into_iter().for_each(|a| verdict.note("orders_in_data", a))
+            }
+            Err(Unread) => verdict.note(UNREAD, Action::Block),
         }
     }
 

@@ -167,6 +167,7 @@ struct InputSection {
     personal_data: Option<Kinds>,
     injection: Option<AttackHandling>,
     injection_in_data: Option<AttackHandling>,
+    orders_in_data: Option<AttackHandling>,
     #[serde(deserialize_with = "languages")]
     languages: Option<Vec<String>>,
     other_languages: Option<WholeHandling>,
@@ -252,6 +253,7 @@ impl InputSection {
             personal_data: kinds(self.personal_data, &default.personal_data),
             injection: self.injection.unwrap_or(default.injection),
             injection_in_data: self.injection_in_data.unwrap_or(default.injection_in_data),
+            orders_in_data: self.orders_in_data.unwrap_or(default.orders_in_data),
             languages: self.languages.unwrap_or_else(|| default.languages.clone()),
             other_languages: self.other_languages.unwrap_or(default.other_languages),
             inappropriate: self.inappropriate.unwrap_or(default.inappropriate),

@@ -191,6 +191,8 @@ pub struct InputSettings {
     pub injection: AttackHandling,
     /// The same in what nobody vouches for: results of tools, documents.
     pub injection_in_data: AttackHandling,
+    /// Sentences that order or ask, where nobody vouches for a text. Only an encoder tells them.
+    pub orders_in_data: AttackHandling,
     /// Languages that are served (ISO 639-1); empty means any.
     #[serde(deserialize_with = "known_languages")]
     pub languages: Vec<String>,
@@ -209,7 +211,8 @@ pub struct InputSettings {
 impl InputSettings {
     /// Whether nothing of it can be had without an encoder.
     pub(crate) fn needs_encoder(&self) -> bool {
-        self.inappropriate != AttackHandling::Pass || self.topics().next().is_some()
+        let asked = [self.orders_in_data, self.inappropriate].iter().any(|one| *one != AttackHandling::Pass);
+        asked || self.topics().next().is_some()
     }
 
     /// All topics that are named.
@@ -387,6 +390,7 @@ impl fmt::Display for InputSettings {
             personal_data,
             injection,
             injection_in_data,
+            orders_in_data,
             languages,
             other_languages,
             inappropriate,
@@ -396,6 +400,7 @@ impl fmt::Display for InputSettings {
         } = self;
         writeln!(f, "{}injection = \"{}\"", of_both(*secrets, personal_data), injection.word())?;
         writeln!(f, "injection_in_data = \"{}\"", injection_in_data.word())?;
+        writeln!(f, "orders_in_data = \"{}\"", orders_in_data.word())?;
         // Debug quotes as TOML does; codes are letters alone.
         writeln!(f, "languages = {languages:?}\nother_languages = \"{}\"", other_languages.action().word())?;
         writeln!(f, "inappropriate = \"{}\"", inappropriate.word())?;
@@ -446,6 +451,7 @@ impl Settings {
                 personal_data: nothing.personal_data.clone(),
                 injection: AttackHandling::Pass,
                 injection_in_data: AttackHandling::Pass,
+                orders_in_data: AttackHandling::Pass,
                 languages: Vec::new(),
                 other_languages: WholeHandling::Block,
                 inappropriate: AttackHandling::Pass,

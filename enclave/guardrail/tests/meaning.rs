@@ -108,7 +108,8 @@ fn an_encoder_that_is_asked_for_must_be_there_and_be_known() {
     let topics = with_topics("denied_topics = [\"weapons\"]");
     assert!(made(POLICY, None).is_ok());
     assert!(made(POLICY, Some(STRANGE)).is_ok());
-    for policy in [required, manners, topics] {
+    let orders = POLICY.replace("orders_in_data = \"pass\"", "orders_in_data = \"block\"");
+    for policy in [required, manners, topics, orders] {
         assert!(matches!(made(&policy, None), Err(SettingsError::NoEncoder(_))));
         assert!(matches!(made(&policy, Some(STRANGE)), Err(SettingsError::NoEncoder(_))));
         assert!(made(&policy, Some(KNOWN)).is_ok());
@@ -117,7 +118,8 @@ fn an_encoder_that_is_asked_for_must_be_there_and_be_known() {
 
 #[test]
 fn nothing_passes_where_the_encoder_fails() {
-    let guardrails = made(POLICY, Some(FAILS)).unwrap();
+    let orders = POLICY.replace("orders_in_data = \"pass\"", "orders_in_data = \"block\"");
+    let guardrails = made(&orders, Some(FAILS)).unwrap();
     // Prompts are judged without it.
     assert_eq!(said(&guardrails, Role::User, "The harvest was poor."), Ok("pass"));
     assert_eq!(said(&guardrails, Role::Data, "The harvest was poor."), Err(vec!["encoder"]));

@@ -11,7 +11,7 @@ fn settings(action: &str) -> Settings {
         "max_prompt_bytes = 1000\nmax_messages = 3\nhidden_characters = \"{action}\"\n\
          control_tokens = \"{action}\"\naccess_keys = \"{action}\"\npersons = 1\nencoder = \"optional\"\n\
          [input]\nsecrets = \"pass\"\npersonal_data = {{ default = \"pass\" }}\n\
-         injection = \"pass\"\ninjection_in_data = \"pass\"\n\
+         injection = \"pass\"\ninjection_in_data = \"pass\"\norders_in_data = \"pass\"\n\
          languages = []\nother_languages = \"block\"\ninappropriate = \"pass\"\nallowed_topics = []\ndenied_topics = []\nother_topics = \"block\"\n[output]\nsecrets = \"{action}\"\npersonal_data = {{ default = \"pass\" }}\n\
          protected = \"block\"\ninstructions = \"block\"\n"
     ))
