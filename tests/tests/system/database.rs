@@ -90,7 +90,7 @@ impl Kept {
 
     async fn ask(&self, text: &str) -> (u16, Value) {
         // Cleared for the collection, not for the field.
-        let token = self.world.token(&["chat", "reader"], 2, 0, 3600).unwrap();
+        let token = self.world.token_of("reader", &["chat", "reader"], 2, 0, 3600).unwrap();
         ask(&self.session, &token, json!({ "collection": "files", "passages": "2" }), text).await
     }
 }
