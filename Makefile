@@ -71,14 +71,14 @@ bench-engine: build model ## This engine and llama.cpp side by side, on a quiet 
 	@tests/fetch-qwen
 	$(CARGO) bench --locked -p adyton-tests --bench engine
 
-bench-retrieval: build model postgres ## Vectors beside onnxruntime, look-ups over 100,000 passages here and in PostgreSQL: about five minutes
+bench-retrieval: build model postgres ## Vectors beside onnxruntime, look-ups over 100,000 passages here and in PostgreSQL: minutes
 	@tests/fetch-onnxruntime
 	$(CARGO) bench --locked -p adyton-tests --bench retrieval
 
 bench-boot: build model ## From start to the first verified answer: processes, and the image in QEMU if `make qemu` has built it
 	$(CARGO) bench --locked -p adyton-tests --bench boot
 
-bench-blind: setup ## Blind search: sizes, and time on one core, for 4k, 10k and 100k rows: about three minutes
+bench-blind: setup ## Blind search: sizes, and time on one core, for 4k, 10k and 100k rows: minutes
 	$(CARGO) bench --locked -p adyton-homomorphic --bench blind
 
 eval: setup ## What the detectors of behaviour find on simulated workloads, and how often they are wrong: about four minutes

@@ -30,3 +30,17 @@ fn a_task_in_a_mail_is_found_and_documents_pass() {
         assert!(!is_order(document), "{document}");
     }
 }
+
+/// Not a merit: the figure that docs/guardrails.md gives as the reason why this is off as shipped.
+#[test]
+fn plain_sentences_are_taken_for_orders_as_often_as_the_docs_say() {
+    let Ok(eyes) = Eyes::open(1) else {
+        return println!("SKIPPED: the encoder is absent, fetch it with `make model`");
+    };
+    let reader = Reader::of(eyes).unwrap();
+    let scores: Vec<_> =
+        include_str!("plain.txt").lines().map(|line| scores::orders(line, &reader).unwrap()).collect();
+    let count = |is: fn(&adyton_guardrail::injection::Score) -> bool| scores.iter().filter(|s| is(s)).count();
+    let found = (scores.len(), count(|s| s.is_attack()), count(|s| s.is_suspected()));
+    assert_eq!(found, (50, 17, 35), "write the new figures into docs/guardrails.md");
+}

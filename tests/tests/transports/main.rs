@@ -253,10 +253,8 @@ fn the_real_image_is_not_impressed_by_a_clock_that_was_set_back_a_year() {
 fn the_real_image_ends_in_words_if_its_memory_is_too_little() {
     let Some(mut emulator) = emulator() else { return };
     emulator.memory_mib = STARVED_MIB;
-    let folder = tempfile::tempdir().unwrap();
     let plan = Plan { emulator: Some(emulator), ..Plan::new(default_model().unwrap()) };
     let error = World::start(&plan).map(|_| ()).expect_err("the enclave listens").to_string();
-    drop(folder);
     assert!(error.contains("ended with code"), "{error}");
 }
 
